@@ -1,0 +1,15 @@
+//! Shared-memory queues and streams between processes, in which any process can be killed at any instruction and the
+//! others go on.
+//!
+//! [`layout`] states every shared byte, [`sync`] is the only door to atomics, [`error`] numbers every failure. [`ring`]
+//! is the protocol over borrowed memory and compiles without std; [`region`] gives it files, locks and futexes.
+
+#![cfg_attr(not(feature = "std"), no_std)]
+
+pub mod error;
+pub mod layout;
+pub mod ring;
+pub mod sync;
+
+#[cfg(all(feature = "std", not(loom)))]
+pub mod region;
