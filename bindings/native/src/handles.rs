@@ -1,0 +1,352 @@
+//! Handle: the small integer that a face holds instead of a pointer.
+//!
+//! One table serves the whole process, for the C ABI and for Node alike. A handle is `index + generation * 4096`: below
+//! 2^53, so a JavaScript number holds it, and never 0. A place that is used again gets the next generation, so a stale
+//! handle is CLOSED and never somebody else's.
+//!
+//! ```text
+//! state of a place   generation 56 bits | kind 4 (0 free) | 2 unused | closing 1 | busy 1
+//! ```
+//!
+//! Producers and consumers belong to one thread at a time. Whoever wants one exchanges its idle state for the same with
+//! BUSY (one CAS, no lock and no allocation: this is the hot path) and takes BUSY away afterwards; a second caller in
+//! between gets an error of that name. A region is shared by nature: callers hold its place only while they clone it,
+//! and wait for each other.
+//!
+//! Closing never waits. It sets CLOSING; when nobody is busy, the closer empties the place, else the busy one does when
+//! it is done, and a busy one that sleeps looks at [`Guard::is_closing`] between naps and gives up with CLOSED. So what a
+//! handle holds is dropped exactly once, by the last thread that used it.
+//!
+//! What must always be true: `content` is touched only by who holds BUSY, or by who filled a place that no handle names
+//! yet. A free place has no content. A table of pointers with hazard pointers was refused (two more fences for each
+//! write), and one lock around all (threads with handles of their own would stand in line).
+
+#![allow(clippy::disallowed_types, reason = "the types are those of tailrace_core::sync; clippy sees through the door")]
+
+use std::cell::UnsafeCell;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Mutex, PoisonError};
+
+use tailrace_core::error::{Code, Error, Result};
+use tailrace_core::region::Region;
+use tailrace_core::ring::{Consumer, Producer};
+use tailrace_core::sync::{AtomicU64, Ordering, spin_hint};
+
+/// Handles that one process has room for.
+pub const CAPACITY: usize = 4096;
+
+const BUSY: u64 = 1;
+const CLOSING: u64 = 2;
+const KIND_SHIFT: u32 = 4;
+const KIND_MASK: u64 = 0xF << KIND_SHIFT;
+const GENERATION_SHIFT: u32 = 8;
+
+/// What a handle stands for.
+pub enum Handle {
+    /// A region.
+    Region(Region),
+    /// A producer.
+    Producer(Producer),
+    /// A consumer.
+    Consumer(Consumer),
+}
+
+/// What kind of thing a handle stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u64)]
+pub enum Kind {
+    /// A region.
+    Region = 1,
+    /// A producer.
+    Producer = 2,
+    /// A consumer.
+    Consumer = 3,
+}
+
+impl Kind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Region => "region",
+            Self::Producer => "producer",
+            Self::Consumer => "consumer",
+        }
+    }
+
+    fn of(state: u64) -> Option<Self> {
+        match (state & KIND_MASK) >> KIND_SHIFT {
+            1 => Some(Self::Region),
+            2 => Some(Self::Producer),
+            3 => Some(Self::Consumer),
+            _ => None,
+        }
+    }
+}
+
+impl Handle {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Region(_) => Kind::Region,
+            Self::Producer(_) => Kind::Producer,
+            Self::Consumer(_) => Kind::Consumer,
+        }
+    }
+}
+
+struct Place {
+    state: AtomicU64,
+    content: UnsafeCell<Option<Box<Handle>>>,
+}
+
+// SAFETY: `content` is touched only by the thread that holds BUSY, and everything in it is Send.
+unsafe impl Sync for Place {}
+
+static PLACES: [Place; CAPACITY] =
+    [const { Place { state: AtomicU64::new(0), content: UnsafeCell::new(None) } }; CAPACITY];
+
+struct Free {
+    fresh: usize,
+    again: Vec<u16>,
+}
+
+static FREE: Mutex<Free> = Mutex::new(Free { fresh: 0, again: Vec::new() });
+
+const fn idle(generation: u64, kind: Kind) -> u64 {
+    generation << GENERATION_SHIFT | (kind as u64) << KIND_SHIFT
+}
+
+fn place_of(handle: i64) -> (&'static Place, u64) {
+    let handle = handle as u64;
+    (&PLACES[handle as usize % CAPACITY], handle / CAPACITY as u64)
+}
+
+/// Gives `content` a handle.
+///
+/// # Errors
+/// `NO_SPACE` when 4,096 handles are open.
+pub fn insert(content: Handle) -> Result<i64> {
+    let index = {
+        let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
+        match free.again.pop() {
+            Some(index) => usize::from(index),
+            None if free.fresh < CAPACITY => {
+                free.fresh += 1;
+                free.fresh - 1
+            }
+            None => {
+                return Err(Error::new(Code::NO_SPACE, format!("{CAPACITY} handles are open in this process")));
+            }
+        }
+    };
+    let place = &PLACES[index];
+    let generation = (place.state.load(Ordering::Relaxed) >> GENERATION_SHIFT) + 1;
+    let kind = content.kind();
+    // SAFETY: the index was free, so no thread has a handle to this place.
+    unsafe { *place.content.get() = Some(Box::new(content)) };
+    // sync: handle-filled. Release; pairs with the Acquire in take_hold().
+    place.state.store(idle(generation, kind), Ordering::Release);
+    Ok(index as i64 + generation as i64 * CAPACITY as i64)
+}
+
+/// The right to use what a handle stands for, until it is dropped.
+pub struct Guard {
+    place: &'static Place,
+    idle: u64,
+    index: u16,
+}
+
+impl Guard {
+    /// Whether somebody closed the handle meanwhile; asked by those who sleep while they hold it.
+    pub fn is_closing(&self) -> bool {
+        self.place.state.load(Ordering::Relaxed) & CLOSING != 0
+    }
+
+    #[inline(always)]
+    fn content(&mut self) -> &mut Handle {
+        // SAFETY: a guard exists once, while its place is BUSY and not free.
+        unsafe { (*self.place.content.get()).as_deref_mut().unwrap_unchecked() }
+    }
+}
+
+impl Drop for Guard {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // sync: handle-idle. Release; pairs with the Acquire in take_hold().
+        if self.place.state.compare_exchange(self.idle | BUSY, self.idle, Ordering::Release, Ordering::Relaxed).is_err()
+        {
+            empty(self.place, self.index);
+        }
+    }
+}
+
+/// Drops the content of a place that is BUSY and CLOSING, and lets it be used again.
+#[cold]
+fn empty(place: &Place, index: u16) {
+    // SAFETY: the caller holds BUSY.
+    let content = unsafe { (*place.content.get()).take() };
+    let generation = place.state.load(Ordering::Relaxed) >> GENERATION_SHIFT;
+    place.state.store(generation << GENERATION_SHIFT, Ordering::Release);
+    drop(content);
+    FREE.lock().unwrap_or_else(PoisonError::into_inner).again.push(index);
+}
+
+#[inline(always)]
+fn take_hold(handle: i64, kind: Kind) -> Result<Guard> {
+    let (place, generation) = place_of(handle);
+    let idle = idle(generation, kind);
+    // sync: handle-idle. Acquire; pairs with the Release of the guard before, or of insert().
+    match place.state.compare_exchange(idle, idle | BUSY, Ordering::Acquire, Ordering::Relaxed) {
+        Ok(_) => Ok(Guard { place, idle, index: (handle as usize % CAPACITY) as u16 }),
+        Err(seen) => Err(refusal(handle, kind, seen)),
+    }
+}
+
+#[cold]
+fn refusal(handle: i64, wanted: Kind, state: u64) -> Error {
+    let (_, generation) = place_of(handle);
+    match Kind::of(state) {
+        Some(kind) if state >> GENERATION_SHIFT == generation && state & CLOSING == 0 => {
+            if kind == wanted {
+                return Error::new(Code::BUSY, "another thread is using this handle at this moment");
+            }
+            Error::new(
+                Code::ARGUMENT,
+                format!("a {} is wanted here, and this handle is a {}", wanted.name(), kind.name()),
+            )
+        }
+        _ => Error::new(Code::CLOSED, format!("this {} was closed", wanted.name())),
+    }
+}
+
+/// A producer in use by this thread.
+pub struct ProducerGuard(Guard);
+
+/// A consumer in use by this thread.
+pub struct ConsumerGuard(Guard);
+
+macro_rules! guard {
+    ($guard:ident, $content:ident) => {
+        impl $guard {
+            /// Whether somebody closed the handle meanwhile.
+            pub fn is_closing(&self) -> bool {
+                self.0.is_closing()
+            }
+        }
+
+        impl Deref for $guard {
+            type Target = $content;
+
+            #[inline(always)]
+            fn deref(&self) -> &$content {
+                // SAFETY: as in Guard::content(); nobody has it mutably while `self` is borrowed.
+                match unsafe { (*self.0.place.content.get()).as_deref() } {
+                    Some(Handle::$content(content)) => content,
+                    _ => unreachable!("the state names the kind of the content"),
+                }
+            }
+        }
+
+        impl DerefMut for $guard {
+            #[inline(always)]
+            fn deref_mut(&mut self) -> &mut $content {
+                match self.0.content() {
+                    Handle::$content(content) => content,
+                    _ => unreachable!("the state names the kind of the content"),
+                }
+            }
+        }
+    };
+}
+guard!(ProducerGuard, Producer);
+guard!(ConsumerGuard, Consumer);
+
+/// The producer of `handle`, for this thread alone.
+///
+/// # Errors
+/// `BUSY` while another thread uses it, `CLOSED`, `ARGUMENT` for a handle of another kind.
+#[inline(always)]
+pub fn producer(handle: i64) -> Result<ProducerGuard> {
+    take_hold(handle, Kind::Producer).map(ProducerGuard)
+}
+
+/// The consumer of `handle`, for this thread alone.
+///
+/// # Errors
+/// `BUSY` while another thread uses it, `CLOSED`, `ARGUMENT` for a handle of another kind.
+#[inline(always)]
+pub fn consumer(handle: i64) -> Result<ConsumerGuard> {
+    take_hold(handle, Kind::Consumer).map(ConsumerGuard)
+}
+
+/// Calls `call` with the producer of `handle`.
+///
+/// # Errors
+/// Those of [`producer`] and of `call`.
+#[inline(always)]
+pub fn with_producer<R>(handle: i64, call: impl FnOnce(&mut Producer) -> Result<R>) -> Result<R> {
+    call(&mut *producer(handle)?)
+}
+
+/// Calls `call` with the consumer of `handle`.
+///
+/// # Errors
+/// Those of [`consumer`] and of `call`.
+#[inline(always)]
+pub fn with_consumer<R>(handle: i64, call: impl FnOnce(&mut Consumer) -> Result<R>) -> Result<R> {
+    call(&mut *consumer(handle)?)
+}
+
+/// Calls `call` with the region of `handle`; several threads may do so at once.
+///
+/// # Errors
+/// `CLOSED`, `ARGUMENT` for a handle of another kind, and those of `call`.
+pub fn with_region<R>(handle: i64, call: impl FnOnce(&Region) -> Result<R>) -> Result<R> {
+    let region = loop {
+        match take_hold(handle, Kind::Region) {
+            Ok(mut guard) => match guard.content() {
+                Handle::Region(region) => break region.clone(),
+                _ => unreachable!("the state names the kind of the content"),
+            },
+            Err(error) if error.code() == Code::BUSY => spin_hint(),
+            Err(error) => return Err(error),
+        }
+    };
+    call(&region)
+}
+
+/// What kind of thing `handle` stands for, unless it is closed.
+pub fn kind(handle: i64) -> Option<Kind> {
+    let (place, generation) = place_of(handle);
+    let state = place.state.load(Ordering::Relaxed);
+    Kind::of(state).filter(|_| state >> GENERATION_SHIFT == generation && state & CLOSING == 0)
+}
+
+/// Closes `handle`, whatever it is; the thread that uses it, if any, drops it when it is done. Says whether it was open.
+pub fn close(handle: i64) -> bool {
+    let (place, generation) = place_of(handle);
+    let mut seen = place.state.load(Ordering::Relaxed);
+    loop {
+        let is_open = Kind::of(seen).is_some() && seen >> GENERATION_SHIFT == generation && seen & CLOSING == 0;
+        if !is_open {
+            return false;
+        }
+        let next = seen | CLOSING | BUSY;
+        match place.state.compare_exchange_weak(seen, next, Ordering::Acquire, Ordering::Relaxed) {
+            Ok(_) => break,
+            Err(now) => seen = now,
+        }
+    }
+    if seen & BUSY == 0 {
+        empty(place, (handle as usize % CAPACITY) as u16);
+    }
+    true
+}
+
+/// Closes every handle of this process: for the end of the program.
+pub fn close_all() {
+    for (index, place) in PLACES.iter().enumerate() {
+        let state = place.state.load(Ordering::Relaxed);
+        if state & KIND_MASK != 0 {
+            close(index as i64 + (state >> GENERATION_SHIFT) as i64 * CAPACITY as i64);
+        }
+    }
+}
