@@ -118,7 +118,7 @@ flags! {
 }
 
 signatures! {
-    /// Version of the library: major × 65,536 + minor × 256 + patch.
+    /// Version of the library: major * 65,536 + minor * 256 + patch.
     fn tr_version() -> u32;
     /// CRC-32 of the layout that the library was built with; must equal the caller's.
     fn tr_layout_hash() -> u32;

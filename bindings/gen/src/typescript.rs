@@ -1,0 +1,105 @@
+//! TypeScript: `sdk/generated/layout.ts` and `sdk/generated/errors.ts`, as Biome would write them.
+//!
+//! A number above 2^53 is printed as a bigint, for a JavaScript number would round it.
+
+use crate::{Kind, origin, wrapped};
+use std::fmt::Write as _;
+use tailrace_core::error::{CODES, Code};
+use tailrace_core::layout::{CONSTANTS, STRUCTS, layout_hash};
+
+const WIDTH: usize = 96;
+
+/// Offsets, sizes and constants.
+pub fn layout() -> String {
+    let mut text = format!("// {}.\n\n", origin(crate::LAYOUT));
+    text.push_str(concat!(
+        "/** Where a field is, and what its bytes are; integers are little-endian. */\n",
+        "export type Field = {\n",
+        "\treadonly offset: number;\n",
+        "\treadonly size: number;\n",
+        "\treadonly kind: \"u16\" | \"u32\" | \"u64\" | \"bytes\" | \"zeros\";\n",
+        "};\n",
+    ));
+    text.push_str("\n/** CRC-32 of the lines `struct.field offset size`. */\n");
+    _ = writeln!(text, "export const LAYOUT_HASH = 0x{:08x};", layout_hash());
+    for constant in CONSTANTS {
+        text.push('\n');
+        comment(&mut text, "", constant.doc);
+        let value = match constant.value {
+            0..=0x1F_FFFF_FFFF_FFFF => constant.value.to_string(),
+            value => format!("0x{value:x}n"),
+        };
+        _ = writeln!(text, "export const {} = {value};", constant.name);
+    }
+    for structure in STRUCTS {
+        text.push('\n');
+        comment(&mut text, "", structure.doc);
+        _ = writeln!(text, "export const {} = {{\n\tsize: {},", structure.name, structure.size);
+        for field in structure.fields {
+            assert!(field.name != "size", "`size` is the structure's own");
+            let kind = Kind::of(field).name();
+            comment(&mut text, "\t", field.doc);
+            _ = writeln!(
+                text,
+                "\t{}: {{ offset: {}, size: {}, kind: \"{kind}\" }},",
+                field.name, field.offset, field.size
+            );
+        }
+        text.push_str("} as const;\n");
+    }
+    text.push_str("\n/** Every structure, in file order. */\nexport const STRUCTS = {\n");
+    for structure in STRUCTS {
+        _ = writeln!(text, "\t{},", structure.name);
+    }
+    text.push_str("} as const;\n");
+    text
+}
+
+/// Codes with their numbers, texts and advice.
+pub fn errors() -> String {
+    let mut text = format!("// {}.\n\n", origin(crate::ERRORS));
+    text.push_str("/** Why a call failed. */\nexport type Code =");
+    for code in CODES {
+        _ = write!(text, "\n\t| \"ERR_{}\"", code.name());
+    }
+    text.push_str(";\n");
+    let start = "Readonly<Record<Code, number>>";
+    table(&mut text, "What the library answers.", "NUMBERS", start, |code| (code as i32).to_string());
+    text.push_str("\n/** The code of a number. */\n");
+    text.push_str("export const CODES: ReadonlyMap<number, Code> = new Map<number, Code>([\n");
+    for code in CODES {
+        _ = writeln!(text, "\t[{}, \"ERR_{}\"],", *code as i32, code.name());
+    }
+    text.push_str("]);\n");
+    let start = "Readonly<Record<Code, string>>";
+    table(&mut text, "What happened.", "TEXTS", start, |code| format!("{:?}", code.text()));
+    table(&mut text, "What to do next.", "ADVICE", start, |code| format!("{:?}", code.advice()));
+    text
+}
+
+fn table(text: &mut String, about: &str, name: &str, type_name: &str, value: impl Fn(Code) -> String) {
+    _ = writeln!(text, "\n/** {about} */\nexport const {name}: {type_name} = {{");
+    for code in CODES {
+        let line = format!("\tERR_{}: {},", code.name(), value(*code));
+        // Biome counts a tab as two columns and breaks at 80.
+        if line.chars().count() < 80 {
+            _ = writeln!(text, "{line}");
+        } else {
+            _ = writeln!(text, "\tERR_{}:\n\t\t{},", code.name(), value(*code));
+        }
+    }
+    text.push_str("};\n");
+}
+
+fn comment(text: &mut String, indent: &str, about: &str) {
+    let lines = wrapped(about, WIDTH);
+    if let [line] = &lines[..] {
+        _ = writeln!(text, "{indent}/** {line} */");
+        return;
+    }
+    _ = writeln!(text, "{indent}/**");
+    for line in lines {
+        _ = writeln!(text, "{indent} * {line}");
+    }
+    _ = writeln!(text, "{indent} */");
+}
