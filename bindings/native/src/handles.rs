@@ -14,7 +14,7 @@
 //! and wait for each other.
 //!
 //! Closing never waits. It sets CLOSING; when nobody is busy, the closer empties the place, else the busy one does when
-//! it is done, and a busy one that sleeps looks at [`Guard::is_closing`] between naps and gives up with CLOSED. So what a
+//! it is done, and a busy one that sleeps looks at [`Closing`] between naps and gives up with CLOSED. So what a
 //! handle holds is dropped exactly once, by the last thread that used it.
 //!
 //! What must always be true: `content` is touched only by who holds BUSY, or by who filled a place that no handle names
@@ -28,8 +28,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};
 
 use tailrace_core::error::{Code, Error, Result};
-use tailrace_core::region::Region;
-use tailrace_core::ring::{Consumer, Producer};
+use tailrace_core::region::{Consumer, Producer, Region};
 use tailrace_core::sync::{AtomicU64, Ordering, spin_hint};
 
 /// Handles that one process has room for.
@@ -148,18 +147,24 @@ pub fn insert(content: Handle) -> Result<i64> {
 }
 
 /// The right to use what a handle stands for, until it is dropped.
-pub struct Guard {
+struct Guard {
     place: &'static Place,
     idle: u64,
     index: u16,
 }
 
-impl Guard {
-    /// Whether somebody closed the handle meanwhile; asked by those who sleep while they hold it.
-    pub fn is_closing(&self) -> bool {
-        self.place.state.load(Ordering::Relaxed) & CLOSING != 0
-    }
+/// Says whether a handle in use was closed meanwhile; asked by those who sleep.
+#[derive(Clone, Copy)]
+pub struct Closing(&'static Place);
 
+impl Closing {
+    /// Whether it was. Only the thread that has the guard may believe a no.
+    pub fn is_set(self) -> bool {
+        self.0.state.load(Ordering::Relaxed) & CLOSING != 0
+    }
+}
+
+impl Guard {
     #[inline(always)]
     fn content(&mut self) -> &mut Handle {
         // SAFETY: a guard exists once, while its place is BUSY and not free.
@@ -226,9 +231,9 @@ pub struct ConsumerGuard(Guard);
 macro_rules! guard {
     ($guard:ident, $content:ident) => {
         impl $guard {
-            /// Whether somebody closed the handle meanwhile.
-            pub fn is_closing(&self) -> bool {
-                self.0.is_closing()
+            /// What tells whether the handle is closed while this guard has it.
+            pub fn closing(&self) -> Closing {
+                Closing(self.0.place)
             }
         }
 
