@@ -1,0 +1,144 @@
+/**
+ * Build: makes what is missing or stale, says so on stderr, and does nothing when all is fresh.
+ *
+ *     packages   node_modules              npm ci, when package-lock.json changed
+ *     native     native/PLATFORM-CPU/…     cargo, which knows itself what is stale; the one library is copied to the
+ *                python/src/tailrace/…     two places where Node and Python look for it
+ *     sdk        dist/                     tsc, when a source changed
+ *     python     .venv                     pip, when what is pinned changed
+ *
+ * What was made is remembered as a hash of its sources, in a file beside the result: git gives files new dates, so
+ * dates prove nothing. The library is renamed into place, because a running process may have the old one mapped.
+ *
+ *     node scripts/build.mjs [PART…]       without parts: all of them
+ */
+import { createHash } from 'node:crypto';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { run } from './process.mjs';
+import { Missing, platform, python, requireNode, requirePython, requireRust, root } from './toolchain.mjs';
+
+/** A command that builds something failed; the message holds its output. */
+export class BuildError extends Error {}
+
+/** Crates whose release build people run. The others are built by their tests. */
+const CRATES = ['tailrace-native', 'tailrace-sink'];
+
+const LIBRARY = 'libtailrace_native.so';
+
+/** Where the library goes, for Node and for Python. */
+const COPIES = [`native/${platform}/tailrace.node`, `python/src/tailrace/${LIBRARY}`];
+
+/** @param {string} text */
+function say(text) {
+  process.stderr.write(`tailrace: ${text}\n`);
+}
+
+/** @param {string[]} command @param {{ is_shown?: boolean }} [options] */
+async function must(command, options = {}) {
+  const ending = await run(command, { folder: root, ...options });
+  if (ending.code === 0) return;
+  const output = options.is_shown ? '' : `\n${ending.output}`;
+  throw new BuildError(`\`${command.join(' ')}\` ended with ${ending.signal ?? ending.code}.${output}`);
+}
+
+/** @param {string[]} files @param {string[]} facts */
+function digest(files, facts = []) {
+  const hash = createHash('sha256');
+  for (const fact of facts) hash.update(`${fact}\n`);
+  for (const file of files) hash.update(`${file}\n`).update(readFileSync(`${root}${file}`));
+  return hash.digest('hex');
+}
+
+/**
+ * Runs `make` unless `stamp` says that it was done for these sources.
+ *
+ * @param {string} stamp @param {string} sources @param {() => Promise<void>} make
+ */
+async function unlessFresh(stamp, sources, make) {
+  const file = `${root}${stamp}`;
+  if (existsSync(file) && readFileSync(file, 'utf8') === sources) return;
+  await make();
+  writeFileSync(file, sources);
+}
+
+async function buildPackages() {
+  requireNode();
+  await unlessFresh('node_modules/.tailrace', digest(['package-lock.json'], [platform]), async () => {
+    say('installing npm packages');
+    await must(['npm', 'ci', '--ignore-scripts']);
+  });
+}
+
+async function buildNative() {
+  requireRust();
+  const library = `${root}target/release/${LIBRARY}`;
+  const is_first = !existsSync(library);
+  if (is_first) say('building the Rust core, once, for some minutes');
+  const crates = CRATES.flatMap((crate) => ['-p', crate]);
+  const quiet = is_first ? [] : ['--quiet'];
+  await must(['cargo', 'build', '--release', '--locked', ...quiet, ...crates], { is_shown: true });
+  const built = readFileSync(library);
+  for (const copy of COPIES) {
+    const file = `${root}${copy}`;
+    if (existsSync(file) && readFileSync(file).equals(built)) continue;
+    mkdirSync(dirname(file), { recursive: true });
+    cpSync(library, `${file}.new`);
+    renameSync(`${file}.new`, file);
+  }
+}
+
+async function buildSdk() {
+  await buildPackages();
+  const sources = readdirSync(`${root}sdk`, { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.ts'))
+    .map((file) => `sdk/${file}`)
+    .sort();
+  const wanted = digest([...sources, 'tsconfig.json', 'tsconfig.build.json', 'package-lock.json']);
+  await unlessFresh('dist/.tailrace', wanted, async () => {
+    say('compiling the TypeScript package');
+    rmSync(`${root}dist`, { recursive: true, force: true });
+    await must(['node_modules/.bin/tsc', '--project', 'tsconfig.build.json']);
+  });
+}
+
+async function buildPython() {
+  const command = requirePython();
+  const files = ['python/requirements.txt', 'python/pyproject.toml', 'python/native_library.py'];
+  await unlessFresh('.venv/.tailrace', digest(files, [root]), async () => {
+    say('making the Python environment');
+    await must([command, '-m', 'venv', '--clear', '.venv']);
+    const install = [python, '-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--no-deps'];
+    await must([...install, '--requirement', 'python/requirements.txt']);
+    await must([...install, '--no-build-isolation', '--editable', 'python']);
+  });
+}
+
+/** Every part, in the order in which they stand on each other. */
+const PARTS = { packages: buildPackages, native: buildNative, sdk: buildSdk, python: buildPython };
+
+/** @param {string[]} [names] Parts; all when there are none. */
+export async function build(names = Object.keys(PARTS)) {
+  for (const name of names) {
+    const part = PARTS[/** @type {keyof typeof PARTS} */ (name)];
+    if (!part) throw new BuildError(`There is no part "${name}"; the parts are ${Object.keys(PARTS).join(', ')}.`);
+    await part();
+  }
+}
+
+/** Runs `work`; what is missing, or failed to build, ends the process with its one sentence. @param {() => Promise<void>} work */
+export async function orExplain(work) {
+  try {
+    await work();
+  } catch (error) {
+    if (!(error instanceof Missing || error instanceof BuildError)) throw error;
+    say(error.message);
+    process.exitCode = 1;
+  }
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  const names = process.argv.slice(2);
+  await orExplain(() => build(names.length > 0 ? names : undefined));
+}
