@@ -2,109 +2,109 @@
 
 /** Why a call failed. */
 export type Code =
-	| "ERR_ARGUMENT"
-	| "ERR_IO"
-	| "ERR_FOREIGN"
-	| "ERR_VERSION"
-	| "ERR_CORRUPT"
-	| "ERR_TOO_LARGE"
-	| "ERR_BUSY"
-	| "ERR_CLOSED"
-	| "ERR_UNSUPPORTED"
-	| "ERR_INTERNAL"
-	| "ERR_NOT_FOUND"
-	| "ERR_EXISTS"
-	| "ERR_NO_SPACE"
-	| "ERR_DISK_FULL"
-	| "ERR_GONE"
-	| "ERR_FORKED"
-	| "ERR_TIMED_OUT"
-	| "ERR_PERMISSION";
+  | 'ERR_ARGUMENT'
+  | 'ERR_IO'
+  | 'ERR_FOREIGN'
+  | 'ERR_VERSION'
+  | 'ERR_CORRUPT'
+  | 'ERR_TOO_LARGE'
+  | 'ERR_BUSY'
+  | 'ERR_CLOSED'
+  | 'ERR_UNSUPPORTED'
+  | 'ERR_INTERNAL'
+  | 'ERR_NOT_FOUND'
+  | 'ERR_EXISTS'
+  | 'ERR_NO_SPACE'
+  | 'ERR_DISK_FULL'
+  | 'ERR_GONE'
+  | 'ERR_FORKED'
+  | 'ERR_TIMED_OUT'
+  | 'ERR_PERMISSION';
 
 /** What the library answers. */
 export const NUMBERS: Readonly<Record<Code, number>> = {
-	ERR_ARGUMENT: -1,
-	ERR_IO: -2,
-	ERR_FOREIGN: -3,
-	ERR_VERSION: -4,
-	ERR_CORRUPT: -5,
-	ERR_TOO_LARGE: -6,
-	ERR_BUSY: -7,
-	ERR_CLOSED: -8,
-	ERR_UNSUPPORTED: -9,
-	ERR_INTERNAL: -10,
-	ERR_NOT_FOUND: -11,
-	ERR_EXISTS: -12,
-	ERR_NO_SPACE: -13,
-	ERR_DISK_FULL: -14,
-	ERR_GONE: -15,
-	ERR_FORKED: -16,
-	ERR_TIMED_OUT: -17,
-	ERR_PERMISSION: -18,
+  ERR_ARGUMENT: -1,
+  ERR_IO: -2,
+  ERR_FOREIGN: -3,
+  ERR_VERSION: -4,
+  ERR_CORRUPT: -5,
+  ERR_TOO_LARGE: -6,
+  ERR_BUSY: -7,
+  ERR_CLOSED: -8,
+  ERR_UNSUPPORTED: -9,
+  ERR_INTERNAL: -10,
+  ERR_NOT_FOUND: -11,
+  ERR_EXISTS: -12,
+  ERR_NO_SPACE: -13,
+  ERR_DISK_FULL: -14,
+  ERR_GONE: -15,
+  ERR_FORKED: -16,
+  ERR_TIMED_OUT: -17,
+  ERR_PERMISSION: -18,
 };
 
 /** The code of a number. */
 export const CODES: ReadonlyMap<number, Code> = new Map<number, Code>([
-	[-1, "ERR_ARGUMENT"],
-	[-2, "ERR_IO"],
-	[-3, "ERR_FOREIGN"],
-	[-4, "ERR_VERSION"],
-	[-5, "ERR_CORRUPT"],
-	[-6, "ERR_TOO_LARGE"],
-	[-7, "ERR_BUSY"],
-	[-8, "ERR_CLOSED"],
-	[-9, "ERR_UNSUPPORTED"],
-	[-10, "ERR_INTERNAL"],
-	[-11, "ERR_NOT_FOUND"],
-	[-12, "ERR_EXISTS"],
-	[-13, "ERR_NO_SPACE"],
-	[-14, "ERR_DISK_FULL"],
-	[-15, "ERR_GONE"],
-	[-16, "ERR_FORKED"],
-	[-17, "ERR_TIMED_OUT"],
-	[-18, "ERR_PERMISSION"],
+  [-1, 'ERR_ARGUMENT'],
+  [-2, 'ERR_IO'],
+  [-3, 'ERR_FOREIGN'],
+  [-4, 'ERR_VERSION'],
+  [-5, 'ERR_CORRUPT'],
+  [-6, 'ERR_TOO_LARGE'],
+  [-7, 'ERR_BUSY'],
+  [-8, 'ERR_CLOSED'],
+  [-9, 'ERR_UNSUPPORTED'],
+  [-10, 'ERR_INTERNAL'],
+  [-11, 'ERR_NOT_FOUND'],
+  [-12, 'ERR_EXISTS'],
+  [-13, 'ERR_NO_SPACE'],
+  [-14, 'ERR_DISK_FULL'],
+  [-15, 'ERR_GONE'],
+  [-16, 'ERR_FORKED'],
+  [-17, 'ERR_TIMED_OUT'],
+  [-18, 'ERR_PERMISSION'],
 ]);
 
 /** What happened. */
 export const TEXTS: Readonly<Record<Code, string>> = {
-	ERR_ARGUMENT: "an argument is wrong",
-	ERR_IO: "the operating system refused",
-	ERR_FOREIGN: "the file was not made by tailrace",
-	ERR_VERSION: "the file has another version or layout",
-	ERR_CORRUPT: "the shared bytes are wrong",
-	ERR_TOO_LARGE: "the message is too large",
-	ERR_BUSY: "somebody else holds it",
-	ERR_CLOSED: "the handle is closed",
-	ERR_UNSUPPORTED: "this is not supported here",
-	ERR_INTERNAL: "tailrace made a mistake",
-	ERR_NOT_FOUND: "there is no such thing",
-	ERR_EXISTS: "it exists already, with other options",
-	ERR_NO_SPACE: "there is no space left",
-	ERR_DISK_FULL: "the disk is full",
-	ERR_GONE: "it was removed",
-	ERR_FORKED: "the handle belongs to the parent process",
-	ERR_TIMED_OUT: "the time is up",
-	ERR_PERMISSION: "this user may not do that",
+  ERR_ARGUMENT: 'an argument is wrong',
+  ERR_IO: 'the operating system refused',
+  ERR_FOREIGN: 'the file was not made by tailrace',
+  ERR_VERSION: 'the file has another version or layout',
+  ERR_CORRUPT: 'the shared bytes are wrong',
+  ERR_TOO_LARGE: 'the message is too large',
+  ERR_BUSY: 'somebody else holds it',
+  ERR_CLOSED: 'the handle is closed',
+  ERR_UNSUPPORTED: 'this is not supported here',
+  ERR_INTERNAL: 'tailrace made a mistake',
+  ERR_NOT_FOUND: 'there is no such thing',
+  ERR_EXISTS: 'it exists already, with other options',
+  ERR_NO_SPACE: 'there is no space left',
+  ERR_DISK_FULL: 'the disk is full',
+  ERR_GONE: 'it was removed',
+  ERR_FORKED: 'the handle belongs to the parent process',
+  ERR_TIMED_OUT: 'the time is up',
+  ERR_PERMISSION: 'this user may not do that',
 };
 
 /** What to do next. */
 export const ADVICE: Readonly<Record<Code, string>> = {
-	ERR_ARGUMENT: "correct the call",
-	ERR_IO: "see the cause",
-	ERR_FOREIGN: "give another path, or open it with recovery off",
-	ERR_VERSION: "use the version of tailrace that made it, or make it anew",
-	ERR_CORRUPT: "make the region or channel anew",
-	ERR_TOO_LARGE: "split it, or give a larger buffer",
-	ERR_BUSY: "wait for the holder, or end it",
-	ERR_CLOSED: "open a new one",
-	ERR_UNSUPPORTED: "see the message",
-	ERR_INTERNAL: "report it with the message",
-	ERR_NOT_FOUND: "look at the name",
-	ERR_EXISTS: "open it, or use another name",
-	ERR_NO_SPACE: "raise the limit, close handles, or free shared memory",
-	ERR_DISK_FULL: "free some space; writing resumes by itself",
-	ERR_GONE: "open it anew",
-	ERR_FORKED: "open the region anew in the child",
-	ERR_TIMED_OUT: "wait longer, or find out why nothing comes",
-	ERR_PERMISSION: "look at the file's owner and mode",
+  ERR_ARGUMENT: 'correct the call',
+  ERR_IO: 'see the cause',
+  ERR_FOREIGN: 'give another path, or open it with recovery off',
+  ERR_VERSION: 'use the version of tailrace that made it, or make it anew',
+  ERR_CORRUPT: 'make the region or channel anew',
+  ERR_TOO_LARGE: 'split it, or give a larger buffer',
+  ERR_BUSY: 'wait for the holder, or end it',
+  ERR_CLOSED: 'open a new one',
+  ERR_UNSUPPORTED: 'see the message',
+  ERR_INTERNAL: 'report it with the message',
+  ERR_NOT_FOUND: 'look at the name',
+  ERR_EXISTS: 'open it, or use another name',
+  ERR_NO_SPACE: 'raise the limit, close handles, or free shared memory',
+  ERR_DISK_FULL: 'free some space; writing resumes by itself',
+  ERR_GONE: 'open it anew',
+  ERR_FORKED: 'open the region anew in the child',
+  ERR_TIMED_OUT: 'wait longer, or find out why nothing comes',
+  ERR_PERMISSION: "look at the file's owner and mode",
 };

@@ -2,9 +2,9 @@
 
 /** Where a field is, and what its bytes are; integers are little-endian. */
 export type Field = {
-	readonly offset: number;
-	readonly size: number;
-	readonly kind: "u16" | "u32" | "u64" | "bytes" | "zeros";
+  readonly offset: number;
+  readonly size: number;
+  readonly kind: 'u16' | 'u32' | 'u64' | 'bytes' | 'zeros';
 };
 
 /** CRC-32 of the lines `struct.field offset size`. */
@@ -183,273 +183,273 @@ export const LOCK_OFFSET = 0x4000000000000000n;
 
 /** The start of a region file. */
 export const RegionHeader = {
-	size: 128,
-	/** `MAGIC`; written last on creation. */
-	magic: { offset: 0, size: 8, kind: "u64" },
-	/** `VERSION`. */
-	version: { offset: 8, size: 4, kind: "u32" },
-	/** `CHANNEL_MAX`. */
-	max_channels: { offset: 12, size: 4, kind: "u32" },
-	/** Channels added so far; storing it commits a new one. */
-	channel_count: { offset: 16, size: 4, kind: "u32" },
-	/** Zero; the end of the published fields. */
-	reserved: { offset: 20, size: 4, kind: "u32" },
-	/**
-	 * Offset of the AnnexHeader, or 0 in a region made by a program that knows only the published
-	 * layout.
-	 */
-	annex_offset: { offset: 24, size: 8, kind: "u64" },
-	/** The file may grow up to this many bytes; mappings reserve as much address space. */
-	limit_bytes: { offset: 32, size: 8, kind: "u64" },
-	/** `ANNEX_VERSION`. */
-	annex_version: { offset: 40, size: 4, kind: "u32" },
-	/** CRC-32 of the lines `struct.field offset size`, in file order. */
-	layout_hash: { offset: 44, size: 4, kind: "u32" },
-	/** Of /proc/sys/kernel/random/boot_id; another one means that the host was restarted. */
-	boot_id: { offset: 48, size: 16, kind: "bytes" },
-	/** When the region was made, nanoseconds since 1970. */
-	created_ns: { offset: 64, size: 8, kind: "u64" },
-	/** Random; a new one whenever the rings are made again. */
-	region_id: { offset: 72, size: 16, kind: "bytes" },
-	/** 1 after the region's name was removed. */
-	removed: { offset: 88, size: 4, kind: "u32" },
-	/** Zero. */
-	padding: { offset: 92, size: 36, kind: "zeros" },
+  size: 128,
+  /** `MAGIC`; written last on creation. */
+  magic: { offset: 0, size: 8, kind: 'u64' },
+  /** `VERSION`. */
+  version: { offset: 8, size: 4, kind: 'u32' },
+  /** `CHANNEL_MAX`. */
+  max_channels: { offset: 12, size: 4, kind: 'u32' },
+  /** Channels added so far; storing it commits a new one. */
+  channel_count: { offset: 16, size: 4, kind: 'u32' },
+  /** Zero; the end of the published fields. */
+  reserved: { offset: 20, size: 4, kind: 'u32' },
+  /**
+   * Offset of the AnnexHeader, or 0 in a region made by a program that knows only the published
+   * layout.
+   */
+  annex_offset: { offset: 24, size: 8, kind: 'u64' },
+  /** The file may grow up to this many bytes; mappings reserve as much address space. */
+  limit_bytes: { offset: 32, size: 8, kind: 'u64' },
+  /** `ANNEX_VERSION`. */
+  annex_version: { offset: 40, size: 4, kind: 'u32' },
+  /** CRC-32 of the lines `struct.field offset size`, in file order. */
+  layout_hash: { offset: 44, size: 4, kind: 'u32' },
+  /** Of /proc/sys/kernel/random/boot_id; another one means that the host was restarted. */
+  boot_id: { offset: 48, size: 16, kind: 'bytes' },
+  /** When the region was made, nanoseconds since 1970. */
+  created_ns: { offset: 64, size: 8, kind: 'u64' },
+  /** Random; a new one whenever the rings are made again. */
+  region_id: { offset: 72, size: 16, kind: 'bytes' },
+  /** 1 after the region's name was removed. */
+  removed: { offset: 88, size: 4, kind: 'u32' },
+  /** Zero. */
+  padding: { offset: 92, size: 36, kind: 'zeros' },
 } as const;
 
 /** One channel: its configuration, the words that sleepers use, and its two cursors. */
 export const ChannelEntry = {
-	size: 384,
-	/** The index of this entry. */
-	channel_id: { offset: 0, size: 4, kind: "u32" },
-	/** `CHANNEL_*` bits. */
-	flags: { offset: 4, size: 4, kind: "u32" },
-	/** Slots: a power of two, at least 2. */
-	capacity: { offset: 8, size: 8, kind: "u64" },
-	/** Offset of the first slot; a multiple of `BAND_ALIGN`. */
-	band_offset: { offset: 16, size: 8, kind: "u64" },
-	/** Futex word that consumers sleep on. */
-	signal: { offset: 24, size: 4, kind: "u32" },
-	/** Zero. */
-	padding_0: { offset: 28, size: 36, kind: "zeros" },
-	/** 1 when a consumer sleeps, or is about to. */
-	consumers_asleep: { offset: 64, size: 4, kind: "u32" },
-	/** 1 when a producer sleeps, or is about to. */
-	producers_asleep: { offset: 68, size: 4, kind: "u32" },
-	/** Futex word that producers sleep on. */
-	room_signal: { offset: 72, size: 4, kind: "u32" },
-	/** Zero. */
-	padding_1: { offset: 76, size: 4, kind: "zeros" },
-	/** Participant index + 1 of the exclusive producer, or 0. */
-	exclusive_writer: { offset: 80, size: 4, kind: "u32" },
-	/** Participant index + 1 of the exclusive consumer, or 0. */
-	exclusive_reader: { offset: 84, size: 4, kind: "u32" },
-	/** Zero. */
-	padding_2: { offset: 88, size: 40, kind: "zeros" },
-	/** Next position to claim for writing. */
-	tail: { offset: 128, size: 8, kind: "u64" },
-	/** Zero. */
-	padding_3: { offset: 136, size: 120, kind: "zeros" },
-	/** Next position to take; queues only. */
-	head: { offset: 256, size: 8, kind: "u64" },
-	/** Zero. */
-	padding_4: { offset: 264, size: 120, kind: "zeros" },
+  size: 384,
+  /** The index of this entry. */
+  channel_id: { offset: 0, size: 4, kind: 'u32' },
+  /** `CHANNEL_*` bits. */
+  flags: { offset: 4, size: 4, kind: 'u32' },
+  /** Slots: a power of two, at least 2. */
+  capacity: { offset: 8, size: 8, kind: 'u64' },
+  /** Offset of the first slot; a multiple of `BAND_ALIGN`. */
+  band_offset: { offset: 16, size: 8, kind: 'u64' },
+  /** Futex word that consumers sleep on. */
+  signal: { offset: 24, size: 4, kind: 'u32' },
+  /** Zero. */
+  padding_0: { offset: 28, size: 36, kind: 'zeros' },
+  /** 1 when a consumer sleeps, or is about to. */
+  consumers_asleep: { offset: 64, size: 4, kind: 'u32' },
+  /** 1 when a producer sleeps, or is about to. */
+  producers_asleep: { offset: 68, size: 4, kind: 'u32' },
+  /** Futex word that producers sleep on. */
+  room_signal: { offset: 72, size: 4, kind: 'u32' },
+  /** Zero. */
+  padding_1: { offset: 76, size: 4, kind: 'zeros' },
+  /** Participant index + 1 of the exclusive producer, or 0. */
+  exclusive_writer: { offset: 80, size: 4, kind: 'u32' },
+  /** Participant index + 1 of the exclusive consumer, or 0. */
+  exclusive_reader: { offset: 84, size: 4, kind: 'u32' },
+  /** Zero. */
+  padding_2: { offset: 88, size: 40, kind: 'zeros' },
+  /** Next position to claim for writing. */
+  tail: { offset: 128, size: 8, kind: 'u64' },
+  /** Zero. */
+  padding_3: { offset: 136, size: 120, kind: 'zeros' },
+  /** Next position to take; queues only. */
+  head: { offset: 256, size: 8, kind: 'u64' },
+  /** Zero. */
+  padding_4: { offset: 264, size: 120, kind: 'zeros' },
 } as const;
 
 /** One message, or one piece of a long message. */
 export const Slot = {
-	size: 1088,
-	/** x: free for position x; x + 1: published; x + capacity: released. */
-	sequence: { offset: 0, size: 8, kind: "u64" },
-	/** The position. */
-	message_id: { offset: 8, size: 8, kind: "u64" },
-	/** Nanoseconds since 1970, read once for each write call. */
-	timestamp_ns: { offset: 16, size: 8, kind: "u64" },
-	/** The channel's index. */
-	channel_id: { offset: 24, size: 4, kind: "u32" },
-	/** The user's number for the kind of message. */
-	message_type: { offset: 28, size: 4, kind: "u32" },
-	/** Process id of the writer. */
-	sender_pid: { offset: 32, size: 4, kind: "u32" },
-	/** `RUNTIME_*`. */
-	sender_runtime: { offset: 36, size: 2, kind: "u16" },
-	/** `MESSAGE_*` bits. */
-	flags: { offset: 38, size: 2, kind: "u16" },
-	/** Bytes of payload in this slot. */
-	payload_len: { offset: 40, size: 4, kind: "u32" },
-	/** Zero. */
-	padding_0: { offset: 44, size: 4, kind: "zeros" },
-	/** CRC-32 (IEEE) of this slot's payload; valid with `MESSAGE_CRC`. */
-	crc32: { offset: 48, size: 4, kind: "u32" },
-	/** In the first slot of a message longer than one slot: all its bytes. Else 0. */
-	total_len: { offset: 52, size: 4, kind: "u32" },
-	/** 1 when written; who inherits the message adds 1 before it is delivered again. */
-	delivery_count: { offset: 56, size: 2, kind: "u16" },
-	/** Zero. */
-	padding_1: { offset: 58, size: 6, kind: "zeros" },
-	/** The bytes. */
-	payload: { offset: 64, size: 1024, kind: "bytes" },
+  size: 1088,
+  /** x: free for position x; x + 1: published; x + capacity: released. */
+  sequence: { offset: 0, size: 8, kind: 'u64' },
+  /** The position. */
+  message_id: { offset: 8, size: 8, kind: 'u64' },
+  /** Nanoseconds since 1970, read once for each write call. */
+  timestamp_ns: { offset: 16, size: 8, kind: 'u64' },
+  /** The channel's index. */
+  channel_id: { offset: 24, size: 4, kind: 'u32' },
+  /** The user's number for the kind of message. */
+  message_type: { offset: 28, size: 4, kind: 'u32' },
+  /** Process id of the writer. */
+  sender_pid: { offset: 32, size: 4, kind: 'u32' },
+  /** `RUNTIME_*`. */
+  sender_runtime: { offset: 36, size: 2, kind: 'u16' },
+  /** `MESSAGE_*` bits. */
+  flags: { offset: 38, size: 2, kind: 'u16' },
+  /** Bytes of payload in this slot. */
+  payload_len: { offset: 40, size: 4, kind: 'u32' },
+  /** Zero. */
+  padding_0: { offset: 44, size: 4, kind: 'zeros' },
+  /** CRC-32 (IEEE) of this slot's payload; valid with `MESSAGE_CRC`. */
+  crc32: { offset: 48, size: 4, kind: 'u32' },
+  /** In the first slot of a message longer than one slot: all its bytes. Else 0. */
+  total_len: { offset: 52, size: 4, kind: 'u32' },
+  /** 1 when written; who inherits the message adds 1 before it is delivered again. */
+  delivery_count: { offset: 56, size: 2, kind: 'u16' },
+  /** Zero. */
+  padding_1: { offset: 58, size: 6, kind: 'zeros' },
+  /** The bytes. */
+  payload: { offset: 64, size: 1024, kind: 'bytes' },
 } as const;
 
 /** Where the parts of the annex are. */
 export const AnnexHeader = {
-	size: 4096,
-	/** Offset of `CHANNEL_MAX` ChannelName. */
-	names_offset: { offset: 0, size: 8, kind: "u64" },
-	/** Offset of `CHANNEL_MAX` Counters. */
-	counters_offset: { offset: 8, size: 8, kind: "u64" },
-	/** Offset of `PARTICIPANT_MAX` Participant. */
-	participants_offset: { offset: 16, size: 8, kind: "u64" },
-	/** Offset of `CHANNEL_MAX` Recorder. */
-	recorders_offset: { offset: 24, size: 8, kind: "u64" },
-	/** Offset of `GROUP_MAX` Group. */
-	groups_offset: { offset: 32, size: 8, kind: "u64" },
-	/** `CHANNEL_MAX`. */
-	names_count: { offset: 40, size: 4, kind: "u32" },
-	/** `CHANNEL_MAX`. */
-	counters_count: { offset: 44, size: 4, kind: "u32" },
-	/** `PARTICIPANT_MAX`. */
-	participants_count: { offset: 48, size: 4, kind: "u32" },
-	/** `CHANNEL_MAX`. */
-	recorders_count: { offset: 52, size: 4, kind: "u32" },
-	/** `GROUP_MAX`. */
-	groups_count: { offset: 56, size: 4, kind: "u32" },
-	/** No entry at or above this index was ever used. */
-	participants_high: { offset: 60, size: 4, kind: "u32" },
-	/** Process id of who holds the region lock; a hint for messages. */
-	region_lock_holder: { offset: 64, size: 4, kind: "u32" },
-	/** Zero. */
-	padding: { offset: 68, size: 4028, kind: "zeros" },
+  size: 4096,
+  /** Offset of `CHANNEL_MAX` ChannelName. */
+  names_offset: { offset: 0, size: 8, kind: 'u64' },
+  /** Offset of `CHANNEL_MAX` Counters. */
+  counters_offset: { offset: 8, size: 8, kind: 'u64' },
+  /** Offset of `PARTICIPANT_MAX` Participant. */
+  participants_offset: { offset: 16, size: 8, kind: 'u64' },
+  /** Offset of `CHANNEL_MAX` Recorder. */
+  recorders_offset: { offset: 24, size: 8, kind: 'u64' },
+  /** Offset of `GROUP_MAX` Group. */
+  groups_offset: { offset: 32, size: 8, kind: 'u64' },
+  /** `CHANNEL_MAX`. */
+  names_count: { offset: 40, size: 4, kind: 'u32' },
+  /** `CHANNEL_MAX`. */
+  counters_count: { offset: 44, size: 4, kind: 'u32' },
+  /** `PARTICIPANT_MAX`. */
+  participants_count: { offset: 48, size: 4, kind: 'u32' },
+  /** `CHANNEL_MAX`. */
+  recorders_count: { offset: 52, size: 4, kind: 'u32' },
+  /** `GROUP_MAX`. */
+  groups_count: { offset: 56, size: 4, kind: 'u32' },
+  /** No entry at or above this index was ever used. */
+  participants_high: { offset: 60, size: 4, kind: 'u32' },
+  /** Process id of who holds the region lock; a hint for messages. */
+  region_lock_holder: { offset: 64, size: 4, kind: 'u32' },
+  /** Zero. */
+  padding: { offset: 68, size: 4028, kind: 'zeros' },
 } as const;
 
 /** The name of the channel with the same index. */
 export const ChannelName = {
-	size: 64,
-	/** 1 to 63 bytes of UTF-8 without control characters, NUL-padded. */
-	text: { offset: 0, size: 64, kind: "bytes" },
+  size: 64,
+  /** 1 to 63 bytes of UTF-8 without control characters, NUL-padded. */
+  text: { offset: 0, size: 64, kind: 'bytes' },
 } as const;
 
 /** What happened on one channel; touched on slow paths only. */
 export const Counters = {
-	size: 128,
-	/** Positions whose writer died, made tombstones. */
-	abandoned: { offset: 0, size: 8, kind: "u64" },
-	/** Messages delivered again. */
-	redelivered: { offset: 8, size: 8, kind: "u64" },
-	/** Positions that subscribers lost by being lapped. */
-	lost: { offset: 16, size: 8, kind: "u64" },
-	/** Wake system calls. */
-	wakes: { offset: 24, size: 8, kind: "u64" },
-	/** Sleeps that ended by time-out although a message was there. */
-	rescued_waits: { offset: 32, size: 8, kind: "u64" },
-	/** Writes that found no room. */
-	full: { offset: 40, size: 8, kind: "u64" },
-	/** Repairs: tombstones, take-overs, entries of the dead freed. */
-	recoveries: { offset: 48, size: 8, kind: "u64" },
-	/** Holes that belong to nobody we know. */
-	unattributed: { offset: 56, size: 8, kind: "u64" },
-	/** Messages skipped because a length or checksum was wrong. */
-	corrupt: { offset: 64, size: 8, kind: "u64" },
-	/** Zero. */
-	padding: { offset: 72, size: 56, kind: "zeros" },
+  size: 128,
+  /** Positions whose writer died, made tombstones. */
+  abandoned: { offset: 0, size: 8, kind: 'u64' },
+  /** Messages delivered again. */
+  redelivered: { offset: 8, size: 8, kind: 'u64' },
+  /** Positions that subscribers lost by being lapped. */
+  lost: { offset: 16, size: 8, kind: 'u64' },
+  /** Wake system calls. */
+  wakes: { offset: 24, size: 8, kind: 'u64' },
+  /** Sleeps that ended by time-out although a message was there. */
+  rescued_waits: { offset: 32, size: 8, kind: 'u64' },
+  /** Writes that found no room. */
+  full: { offset: 40, size: 8, kind: 'u64' },
+  /** Repairs: tombstones, take-overs, entries of the dead freed. */
+  recoveries: { offset: 48, size: 8, kind: 'u64' },
+  /** Holes that belong to nobody we know. */
+  unattributed: { offset: 56, size: 8, kind: 'u64' },
+  /** Messages skipped because a length or checksum was wrong. */
+  corrupt: { offset: 64, size: 8, kind: 'u64' },
+  /** Zero. */
+  padding: { offset: 72, size: 56, kind: 'zeros' },
 } as const;
 
 /** One open handle: who it is, what it is doing, and what it has done. */
 export const Participant = {
-	size: 128,
-	/** `STATE_*`. */
-	state: { offset: 0, size: 4, kind: "u32" },
-	/** `ROLE_*`. */
-	role: { offset: 4, size: 4, kind: "u32" },
-	/** The channel's index. */
-	channel: { offset: 8, size: 4, kind: "u32" },
-	/** Process id; 0 once its owner gave the entry up. */
-	pid: { offset: 12, size: 4, kind: "u32" },
-	/** Start time of that process, clock ticks since boot. */
-	process_start: { offset: 16, size: 8, kind: "u64" },
-	/** Grows with each use of the entry. */
-	generation: { offset: 24, size: 8, kind: "u64" },
-	/** `RUNTIME_*`. */
-	runtime: { offset: 32, size: 2, kind: "u16" },
-	/** Index of the group + 1, or 0. */
-	group: { offset: 34, size: 2, kind: "u16" },
-	/** Zero. */
-	padding: { offset: 36, size: 4, kind: "zeros" },
-	/** Inode of the process's pid namespace. */
-	pid_namespace: { offset: 40, size: 8, kind: "u64" },
-	/** Name for people, NUL-padded. */
-	label: { offset: 48, size: 16, kind: "bytes" },
-	/** Position bits 0..48, count 48..61, kind 61..64 (`INTENT_*`). */
-	intent: { offset: 64, size: 8, kind: "u64" },
-	/** Next position of a stream subscriber. */
-	cursor: { offset: 72, size: 8, kind: "u64" },
-	/** Messages written or handed out. */
-	messages: { offset: 80, size: 8, kind: "u64" },
-	/** Payload bytes of those. */
-	bytes: { offset: 88, size: 8, kind: "u64" },
-	/** Times it went to sleep. */
-	waits: { offset: 96, size: 4, kind: "u32" },
-	/** Times it woke somebody. */
-	wakes: { offset: 100, size: 4, kind: "u32" },
-	/** Writes that found no room. */
-	full: { offset: 104, size: 8, kind: "u64" },
-	/** When it last did something, nanoseconds since 1970. */
-	last_active_ns: { offset: 112, size: 8, kind: "u64" },
-	/** Positions that it lost by being lapped. */
-	lost: { offset: 120, size: 8, kind: "u64" },
+  size: 128,
+  /** `STATE_*`. */
+  state: { offset: 0, size: 4, kind: 'u32' },
+  /** `ROLE_*`. */
+  role: { offset: 4, size: 4, kind: 'u32' },
+  /** The channel's index. */
+  channel: { offset: 8, size: 4, kind: 'u32' },
+  /** Process id; 0 once its owner gave the entry up. */
+  pid: { offset: 12, size: 4, kind: 'u32' },
+  /** Start time of that process, clock ticks since boot. */
+  process_start: { offset: 16, size: 8, kind: 'u64' },
+  /** Grows with each use of the entry. */
+  generation: { offset: 24, size: 8, kind: 'u64' },
+  /** `RUNTIME_*`. */
+  runtime: { offset: 32, size: 2, kind: 'u16' },
+  /** Index of the group + 1, or 0. */
+  group: { offset: 34, size: 2, kind: 'u16' },
+  /** Zero. */
+  padding: { offset: 36, size: 4, kind: 'zeros' },
+  /** Inode of the process's pid namespace. */
+  pid_namespace: { offset: 40, size: 8, kind: 'u64' },
+  /** Name for people, NUL-padded. */
+  label: { offset: 48, size: 16, kind: 'bytes' },
+  /** Position bits 0..48, count 48..61, kind 61..64 (`INTENT_*`). */
+  intent: { offset: 64, size: 8, kind: 'u64' },
+  /** Next position of a stream subscriber. */
+  cursor: { offset: 72, size: 8, kind: 'u64' },
+  /** Messages written or handed out. */
+  messages: { offset: 80, size: 8, kind: 'u64' },
+  /** Payload bytes of those. */
+  bytes: { offset: 88, size: 8, kind: 'u64' },
+  /** Times it went to sleep. */
+  waits: { offset: 96, size: 4, kind: 'u32' },
+  /** Times it woke somebody. */
+  wakes: { offset: 100, size: 4, kind: 'u32' },
+  /** Writes that found no room. */
+  full: { offset: 104, size: 8, kind: 'u64' },
+  /** When it last did something, nanoseconds since 1970. */
+  last_active_ns: { offset: 112, size: 8, kind: 'u64' },
+  /** Positions that it lost by being lapped. */
+  lost: { offset: 120, size: 8, kind: 'u64' },
 } as const;
 
 /** What is recorded of the channel with the same index. */
 export const Recorder = {
-	size: 64,
-	/** Newest log sequence that is on disk. */
-	durable_sequence: { offset: 0, size: 8, kind: "u64" },
-	/** Log sequence of position 0; wrapping. */
-	base: { offset: 8, size: 8, kind: "u64" },
-	/** Futex word that waiters for durability sleep on. */
-	signal: { offset: 16, size: 4, kind: "u32" },
-	/** Participant index + 1 of the recorder, or 0. */
-	participant: { offset: 20, size: 4, kind: "u32" },
-	/** The log, or zero. */
-	log_id: { offset: 24, size: 16, kind: "bytes" },
-	/** Positions below this are in the log's file. */
-	recorded_position: { offset: 40, size: 8, kind: "u64" },
-	/** 1 when somebody waits for durability. */
-	waiters_asleep: { offset: 48, size: 4, kind: "u32" },
-	/** 0, or the negative code that stops recording. */
-	error: { offset: 52, size: 4, kind: "u32" },
-	/** Zero. */
-	padding: { offset: 56, size: 8, kind: "zeros" },
+  size: 64,
+  /** Newest log sequence that is on disk. */
+  durable_sequence: { offset: 0, size: 8, kind: 'u64' },
+  /** Log sequence of position 0; wrapping. */
+  base: { offset: 8, size: 8, kind: 'u64' },
+  /** Futex word that waiters for durability sleep on. */
+  signal: { offset: 16, size: 4, kind: 'u32' },
+  /** Participant index + 1 of the recorder, or 0. */
+  participant: { offset: 20, size: 4, kind: 'u32' },
+  /** The log, or zero. */
+  log_id: { offset: 24, size: 16, kind: 'bytes' },
+  /** Positions below this are in the log's file. */
+  recorded_position: { offset: 40, size: 8, kind: 'u64' },
+  /** 1 when somebody waits for durability. */
+  waiters_asleep: { offset: 48, size: 4, kind: 'u32' },
+  /** 0, or the negative code that stops recording. */
+  error: { offset: 52, size: 4, kind: 'u32' },
+  /** Zero. */
+  padding: { offset: 56, size: 8, kind: 'zeros' },
 } as const;
 
 /** A set of consumers that share the messages of a recorded channel. */
 export const Group = {
-	size: 128,
-	/** 0 free, 1 in use. */
-	state: { offset: 0, size: 4, kind: "u32" },
-	/** The channel's index. */
-	channel: { offset: 4, size: 4, kind: "u32" },
-	/** UTF-8, NUL-padded. */
-	name: { offset: 8, size: 48, kind: "bytes" },
-	/** Lowest log sequence that is not released. */
-	committed: { offset: 56, size: 8, kind: "u64" },
-	/** Next log sequence to claim. */
-	next: { offset: 64, size: 8, kind: "u64" },
-	/** Claims of the dead that others took over. */
-	takeovers: { offset: 72, size: 8, kind: "u64" },
-	/** Zero. */
-	padding: { offset: 80, size: 48, kind: "zeros" },
+  size: 128,
+  /** 0 free, 1 in use. */
+  state: { offset: 0, size: 4, kind: 'u32' },
+  /** The channel's index. */
+  channel: { offset: 4, size: 4, kind: 'u32' },
+  /** UTF-8, NUL-padded. */
+  name: { offset: 8, size: 48, kind: 'bytes' },
+  /** Lowest log sequence that is not released. */
+  committed: { offset: 56, size: 8, kind: 'u64' },
+  /** Next log sequence to claim. */
+  next: { offset: 64, size: 8, kind: 'u64' },
+  /** Claims of the dead that others took over. */
+  takeovers: { offset: 72, size: 8, kind: 'u64' },
+  /** Zero. */
+  padding: { offset: 80, size: 48, kind: 'zeros' },
 } as const;
 
 /** Every structure, in file order. */
 export const STRUCTS = {
-	RegionHeader,
-	ChannelEntry,
-	Slot,
-	AnnexHeader,
-	ChannelName,
-	Counters,
-	Participant,
-	Recorder,
-	Group,
+  RegionHeader,
+  ChannelEntry,
+  Slot,
+  AnnexHeader,
+  ChannelName,
+  Counters,
+  Participant,
+  Recorder,
+  Group,
 } as const;

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use tailrace_core::error::{CODES, Code};
 use tailrace_core::layout::{CONSTANTS, STRUCTS, layout_hash};
 
-const WIDTH: usize = 88;
+const WIDTH: usize = 100;
 
 const FIELD: &str = r#"
 
@@ -63,16 +63,14 @@ from typing import Final
 class TailraceError(Exception):
     """A call failed: what happened, what was seen, and what to do next.
 
-    `code` is one of the table, the same in every language. `value` is the bytes needed
-    with ERR_TOO_LARGE, a process id with ERR_BUSY, else 0. The error of the operating
-    system, where there is one, is the cause.
+    `code` is one of the table, the same in every language. `value` is the bytes needed with
+    ERR_TOO_LARGE, a process id with ERR_BUSY, else 0. The operating system's error, where there
+    is one, is the cause.
     """
 
     code: str = "ERR_INTERNAL"
 
-    def __init__(
-        self, message: str, code: str | None = None, os_errno: int = 0, value: int = 0
-    ) -> None:
+    def __init__(self, message: str, code: str | None = None, os_errno: int = 0, value: int = 0) -> None:
         super().__init__(message)
         if code is not None:
             self.code = code
@@ -133,16 +131,7 @@ fn class(text: &mut String, name: &str, about: &str) {
 
 const IMPORTS: &str = r"import ctypes
 from collections.abc import Mapping
-from ctypes import (
-    POINTER,
-    c_char_p,
-    c_int32,
-    c_int64,
-    c_uint16,
-    c_uint32,
-    c_uint64,
-    c_void_p,
-)
+from ctypes import POINTER, c_char_p, c_int32, c_int64, c_uint16, c_uint32, c_uint64, c_void_p
 from typing import Any, Final
 
 ";

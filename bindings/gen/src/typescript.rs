@@ -15,9 +15,9 @@ pub fn layout() -> String {
     text.push_str(concat!(
         "/** Where a field is, and what its bytes are; integers are little-endian. */\n",
         "export type Field = {\n",
-        "\treadonly offset: number;\n",
-        "\treadonly size: number;\n",
-        "\treadonly kind: \"u16\" | \"u32\" | \"u64\" | \"bytes\" | \"zeros\";\n",
+        "  readonly offset: number;\n",
+        "  readonly size: number;\n",
+        "  readonly kind: 'u16' | 'u32' | 'u64' | 'bytes' | 'zeros';\n",
         "};\n",
     ));
     text.push_str("\n/** CRC-32 of the lines `struct.field offset size`. */\n");
@@ -34,14 +34,14 @@ pub fn layout() -> String {
     for structure in STRUCTS {
         text.push('\n');
         comment(&mut text, "", structure.doc);
-        _ = writeln!(text, "export const {} = {{\n\tsize: {},", structure.name, structure.size);
+        _ = writeln!(text, "export const {} = {{\n  size: {},", structure.name, structure.size);
         for field in structure.fields {
             assert!(field.name != "size", "`size` is the structure's own");
             let kind = Kind::of(field).name();
-            comment(&mut text, "\t", field.doc);
+            comment(&mut text, "  ", field.doc);
             _ = writeln!(
                 text,
-                "\t{}: {{ offset: {}, size: {}, kind: \"{kind}\" }},",
+                "  {}: {{ offset: {}, size: {}, kind: '{kind}' }},",
                 field.name, field.offset, field.size
             );
         }
@@ -49,7 +49,7 @@ pub fn layout() -> String {
     }
     text.push_str("\n/** Every structure, in file order. */\nexport const STRUCTS = {\n");
     for structure in STRUCTS {
-        _ = writeln!(text, "\t{},", structure.name);
+        _ = writeln!(text, "  {},", structure.name);
     }
     text.push_str("} as const;\n");
     text
@@ -60,7 +60,7 @@ pub fn errors() -> String {
     let mut text = format!("// {}.\n\n", origin(crate::ERRORS));
     text.push_str("/** Why a call failed. */\nexport type Code =");
     for code in CODES {
-        _ = write!(text, "\n\t| \"ERR_{}\"", code.name());
+        _ = write!(text, "\n  | 'ERR_{}'", code.name());
     }
     text.push_str(";\n");
     let start = "Readonly<Record<Code, number>>";
@@ -68,25 +68,24 @@ pub fn errors() -> String {
     text.push_str("\n/** The code of a number. */\n");
     text.push_str("export const CODES: ReadonlyMap<number, Code> = new Map<number, Code>([\n");
     for code in CODES {
-        _ = writeln!(text, "\t[{}, \"ERR_{}\"],", *code as i32, code.name());
+        _ = writeln!(text, "  [{}, 'ERR_{}'],", *code as i32, code.name());
     }
     text.push_str("]);\n");
     let start = "Readonly<Record<Code, string>>";
-    table(&mut text, "What happened.", "TEXTS", start, |code| format!("{:?}", code.text()));
-    table(&mut text, "What to do next.", "ADVICE", start, |code| format!("{:?}", code.advice()));
+    table(&mut text, "What happened.", "TEXTS", start, |code| quoted(code.text()));
+    table(&mut text, "What to do next.", "ADVICE", start, |code| quoted(code.advice()));
     text
+}
+
+/// Single quotes, unless the text has one.
+fn quoted(text: &str) -> String {
+    if text.contains('\'') { format!("{text:?}") } else { format!("'{text}'") }
 }
 
 fn table(text: &mut String, about: &str, name: &str, type_name: &str, value: impl Fn(Code) -> String) {
     _ = writeln!(text, "\n/** {about} */\nexport const {name}: {type_name} = {{");
     for code in CODES {
-        let line = format!("\tERR_{}: {},", code.name(), value(*code));
-        // Biome counts a tab as two columns and breaks at 80.
-        if line.chars().count() < 80 {
-            _ = writeln!(text, "{line}");
-        } else {
-            _ = writeln!(text, "\tERR_{}:\n\t\t{},", code.name(), value(*code));
-        }
+        _ = writeln!(text, "  ERR_{}: {},", code.name(), value(*code));
     }
     text.push_str("};\n");
 }

@@ -9,16 +9,14 @@ from typing import Final
 class TailraceError(Exception):
     """A call failed: what happened, what was seen, and what to do next.
 
-    `code` is one of the table, the same in every language. `value` is the bytes needed
-    with ERR_TOO_LARGE, a process id with ERR_BUSY, else 0. The error of the operating
-    system, where there is one, is the cause.
+    `code` is one of the table, the same in every language. `value` is the bytes needed with
+    ERR_TOO_LARGE, a process id with ERR_BUSY, else 0. The operating system's error, where there
+    is one, is the cause.
     """
 
     code: str = "ERR_INTERNAL"
 
-    def __init__(
-        self, message: str, code: str | None = None, os_errno: int = 0, value: int = 0
-    ) -> None:
+    def __init__(self, message: str, code: str | None = None, os_errno: int = 0, value: int = 0) -> None:
         super().__init__(message)
         if code is not None:
             self.code = code
@@ -40,16 +38,14 @@ class IoError(TailraceError):
 
 
 class ForeignError(TailraceError):
-    """The file was not made by tailrace; give another path, or open it with recovery
-    off.
-    """
+    """The file was not made by tailrace; give another path, or open it with recovery off."""
 
     code = "ERR_FOREIGN"
 
 
 class VersionError(TailraceError):
-    """The file has another version or layout; use the version of tailrace that made
-    it, or make it anew.
+    """The file has another version or layout; use the version of tailrace that made it, or make
+    it anew.
     """
 
     code = "ERR_VERSION"

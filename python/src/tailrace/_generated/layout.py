@@ -143,8 +143,8 @@ class RegionHeader:
     channel_count: Final = Field(16, 4, "u32")
     # Zero; the end of the published fields.
     reserved: Final = Field(20, 4, "u32")
-    # Offset of the AnnexHeader, or 0 in a region made by a program that knows only the
-    # published layout.
+    # Offset of the AnnexHeader, or 0 in a region made by a program that knows only the published
+    # layout.
     annex_offset: Final = Field(24, 8, "u64")
     # The file may grow up to this many bytes; mappings reserve as much address space.
     limit_bytes: Final = Field(32, 8, "u64")
@@ -165,9 +165,7 @@ class RegionHeader:
 
 
 class ChannelEntry:
-    """One channel: its configuration, the words that sleepers use, and its two
-    cursors.
-    """
+    """One channel: its configuration, the words that sleepers use, and its two cursors."""
 
     SIZE: Final = 384
     # The index of this entry.

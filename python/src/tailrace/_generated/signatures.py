@@ -3,22 +3,12 @@
 
 import ctypes
 from collections.abc import Mapping
-from ctypes import (
-    POINTER,
-    c_char_p,
-    c_int32,
-    c_int64,
-    c_uint16,
-    c_uint32,
-    c_uint64,
-    c_void_p,
-)
+from ctypes import POINTER, c_char_p, c_int32, c_int64, c_uint16, c_uint32, c_uint64, c_void_p
 from typing import Any, Final
 
 # Open: map read-only; ungated streams only.
 OPEN_READ_ONLY: Final = 1
-# Open: do not repair; needed for a region made by a program that knows only the
-# published layout.
+# Open: do not repair; needed for a region made by a program that knows only the published layout.
 OPEN_NO_RECOVERY: Final = 2
 # Create and open: ask for huge pages.
 OPEN_HUGEPAGES: Final = 4
@@ -54,8 +44,8 @@ SIGNATURES: Final[Mapping[str, tuple[Any, tuple[Any, ...]]]] = {
             c_int64,  # code
         ),
     ),
-    # What this thread's last failed call has to say: fills `text`, NUL-terminated and
-    # cut to fit; answers with the bytes of the whole text without its NUL.
+    # What this thread's last failed call has to say: fills `text`, NUL-terminated and cut to fit;
+    # answers with the bytes of the whole text without its NUL.
     "tr_last_error": (
         c_int64,
         (
@@ -123,8 +113,8 @@ SIGNATURES: Final[Mapping[str, tuple[Any, tuple[Any, ...]]]] = {
             c_uint64,  # capacity
         ),
     ),
-    # The channels as JSON: fills `text` when all of it fits; answers with its bytes
-    # either way. No NUL.
+    # The channels as JSON: fills `text` when all of it fits; answers with its bytes either way. No
+    # NUL.
     "tr_channels": (
         c_int64,
         (
@@ -133,8 +123,8 @@ SIGNATURES: Final[Mapping[str, tuple[Any, tuple[Any, ...]]]] = {
             c_uint64,  # length
         ),
     ),
-    # Channels, counters and participants as JSON: fills `text` when all of it fits;
-    # answers with its bytes either way. No NUL.
+    # Channels, counters and participants as JSON: fills `text` when all of it fits; answers with
+    # its bytes either way. No NUL.
     "tr_stats": (
         c_int64,
         (
@@ -143,8 +133,8 @@ SIGNATURES: Final[Mapping[str, tuple[Any, tuple[Any, ...]]]] = {
             c_uint64,  # length
         ),
     ),
-    # Repairs now; answers with the bytes of a JSON list of what was done, which fills
-    # `text` when all of it fits.
+    # Repairs now; answers with the bytes of a JSON list of what was done, which fills `text` when
+    # all of it fits.
     "tr_unblock": (
         c_int64,
         (
@@ -241,8 +231,8 @@ SIGNATURES: Final[Mapping[str, tuple[Any, tuple[Any, ...]]]] = {
             c_int64,  # producer
         ),
     ),
-    # Sleeps until a consumer has something to poll, or a producer has room: 1; 0 when
-    # the time is up.
+    # Sleeps until a consumer has something to poll, or a producer has room: 1; 0 when the time is
+    # up.
     "tr_wait": (
         c_int64,
         (
@@ -262,8 +252,8 @@ SIGNATURES: Final[Mapping[str, tuple[Any, tuple[Any, ...]]]] = {
             POINTER(c_uint64),  # lost
         ),
     ),
-    # Copies messages out as records and keeps them claimed until they are released;
-    # answers with how many.
+    # Copies messages out as records and keeps them claimed until they are released; answers with
+    # how many.
     "tr_take": (
         c_int64,
         (
@@ -283,8 +273,8 @@ SIGNATURES: Final[Mapping[str, tuple[Any, tuple[Any, ...]]]] = {
             c_int64,  # count
         ),
     ),
-    # Ends the open claim and keeps its messages: the next take or poll hands them out
-    # first, flagged as delivered again. Answers with how many.
+    # Ends the open claim and keeps its messages: the next take or poll hands them out first,
+    # flagged as delivered again. Answers with how many.
     "tr_keep": (
         c_int64,
         (
