@@ -14,8 +14,8 @@ pub trait Host {
     /// Wall clock, nanoseconds since 1970.
     fn now_ns(&self) -> u64;
 
-    /// A clock that never goes back, nanoseconds; costs less than `now_ns` and may lag it by milliseconds.
-    fn coarse_ns(&self) -> u64;
+    /// A clock that never goes back, nanoseconds.
+    fn monotonic_ns(&self) -> u64;
 
     /// Wakes up to `count` of those who sleep on `word`, in any process.
     fn wake(&self, word: &AtomicU32, count: u32);
@@ -26,7 +26,8 @@ pub trait Host {
     /// The region lock, unless somebody else has it.
     fn try_lock(&self) -> Option<Self::Lock<'_>>;
 
-    /// Whether the owner of this participant entry is proved dead; a doubt is life. Asked under the region lock.
+    /// Whether the owner of this participant entry is proved dead; a doubt is life. What
+    /// it decides is done under the region lock; asked without, it is a reason to take that.
     fn is_dead(&self, participant: u32) -> bool;
 }
 

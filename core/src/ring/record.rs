@@ -1,0 +1,164 @@
+//! The form in which batches leave the core; the faces decode this and nothing else.
+//!
+//! ```text
+//! 0 sequence u64 · 8 timestamp u64 · 16 type u32 · 20 length u32 · 24 pid u32 · 28 runtime u16 · 30 flags u16
+//! 32 delivery_count u16 · 34 zero u16 · 36 zero u32 · 40 payload · zeros to a multiple of 8
+//! ```
+
+use super::Ring;
+use crate::layout::{MESSAGE_CRC, MESSAGE_REDELIVERED, RECORD_HEADER_BYTES, Slot};
+use crate::sync::Ordering;
+
+const HEADER: usize = RECORD_HEADER_BYTES as usize;
+
+/// What a batch call did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Polled {
+    /// Messages handed out.
+    pub count: usize,
+    /// Bytes of the buffer that were used.
+    pub bytes: usize,
+    /// Positions lost before the first of them (streams).
+    pub lost: u64,
+}
+
+/// Bytes of the record of a message of `length` bytes.
+#[inline(always)]
+pub(super) const fn record_bytes(length: usize) -> usize {
+    HEADER + ((length + 7) & !7)
+}
+
+/// Fills a caller's buffer with records.
+pub(super) struct RecordWriter<'b> {
+    buffer: &'b mut [u8],
+    pub used: usize,
+    pub count: usize,
+}
+
+impl<'b> RecordWriter<'b> {
+    pub(super) fn new(buffer: &'b mut [u8]) -> Self {
+        Self { buffer, used: 0, count: 0 }
+    }
+
+    /// Bytes left.
+    #[inline(always)]
+    pub(super) fn room(&self) -> usize {
+        self.buffer.len() - self.used
+    }
+
+    /// Whether a message of `length` bytes fits.
+    #[inline(always)]
+    pub(super) fn has_room(&self, length: usize) -> bool {
+        record_bytes(length) <= self.room()
+    }
+
+    /// Puts down the header of the message whose first slot is this one, and returns the place of its payload. Nothing
+    /// counts until `commit`. The caller has asked `has_room`.
+    #[inline(always)]
+    pub(super) fn begin(&mut self, slot: &Slot, position: u64, length: usize, redelivered: bool) -> &mut [u8] {
+        let end = self.used + record_bytes(length);
+        let record = &mut self.buffer[self.used..end];
+        let (header, payload) = record.split_at_mut(HEADER);
+        let flags = slot.flags.load(Ordering::Relaxed) & !(MESSAGE_CRC | MESSAGE_REDELIVERED)
+            | if redelivered { MESSAGE_REDELIVERED } else { 0 };
+        let runtime = slot.sender_runtime.load(Ordering::Relaxed);
+        let words = [
+            position.wrapping_add(1),
+            slot.timestamp_ns.load(Ordering::Relaxed),
+            u64::from(slot.message_type.load(Ordering::Relaxed)) | (length as u64) << 32,
+            u64::from(slot.sender_pid.load(Ordering::Relaxed)) | u64::from(runtime) << 32 | u64::from(flags) << 48,
+            u64::from(slot.delivery_count.load(Ordering::Relaxed)),
+        ];
+        for (to, word) in header.as_chunks_mut::<8>().0.iter_mut().zip(words) {
+            *to = word.to_le_bytes();
+        }
+        if length & 7 != 0 {
+            let last = payload.len() - 8;
+            payload[last..].fill(0);
+        }
+        &mut payload[..length]
+    }
+
+    /// Keeps the record that was begun.
+    #[inline(always)]
+    pub(super) fn commit(&mut self, length: usize) {
+        self.used += record_bytes(length);
+        self.count += 1;
+    }
+}
+
+impl Ring<'_> {
+    /// Whether the payload read from `slot` is what its writer wrote, as far as a checksum can tell.
+    #[inline(always)]
+    pub(super) fn is_intact(&self, slot: &Slot, payload: &[u8]) -> bool {
+        if self.is_foreign() || slot.flags.load(Ordering::Relaxed) & MESSAGE_CRC == 0 {
+            return true;
+        }
+        crc32fast::hash(payload) == slot.crc32.load(Ordering::Relaxed)
+    }
+}
+
+/// One message of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Message<'a> {
+    /// Position of its first slot + 1.
+    pub sequence: u64,
+    /// When it was written, nanoseconds since 1970.
+    pub timestamp_ns: u64,
+    /// The user's number for the kind of message.
+    pub message_type: u32,
+    /// Process id of the writer.
+    pub sender_pid: u32,
+    /// `RUNTIME_*`.
+    pub sender_runtime: u16,
+    /// `MESSAGE_*` bits.
+    pub flags: u16,
+    /// 1, and 1 more for each time that somebody inherited it.
+    pub delivery_count: u16,
+    /// The bytes.
+    pub payload: &'a [u8],
+}
+
+impl Message<'_> {
+    /// Whether it was handed out before, to somebody who died or kept it.
+    pub fn is_redelivered(&self) -> bool {
+        self.flags & MESSAGE_REDELIVERED != 0
+    }
+}
+
+/// Reads the records of a batch, in order.
+#[derive(Debug, Clone)]
+pub struct Records<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Records<'a> {
+    /// The records in `bytes`: the used part of the buffer that a batch call filled.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Message<'a>;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Message<'a>> {
+        let (header, rest) = self.rest.split_at_checked(HEADER)?;
+        let word = |index: usize| u64::from_le_bytes(header.as_chunks::<8>().0[index]);
+        let length = (word(2) >> 32) as usize;
+        let padded = record_bytes(length) - HEADER;
+        let payload = rest.get(..length)?;
+        self.rest = rest.get(padded..)?;
+        Some(Message {
+            sequence: word(0),
+            timestamp_ns: word(1),
+            message_type: word(2) as u32,
+            sender_pid: word(3) as u32,
+            sender_runtime: (word(3) >> 32) as u16,
+            flags: (word(3) >> 48) as u16,
+            delivery_count: word(4) as u16,
+            payload,
+        })
+    }
+}

@@ -1,0 +1,102 @@
+//! The words of one slot besides its sequence: written by the claimant before it publishes, read by the taker after.
+//!
+//! Channels for foreign programs differ in where the payload is (and have no words 48..64 when it begins at 48).
+
+use super::Ring;
+use crate::layout::{CHANNEL_CHECKSUM, CHANNEL_FOREIGN_CODE, MESSAGE_ABANDONED, MESSAGE_CRC, Slot};
+use crate::sync::Ordering;
+
+/// What a writer says of a slot.
+#[derive(Clone, Copy)]
+pub(super) struct Header {
+    pub timestamp_ns: u64,
+    pub message_type: u32,
+    pub pid: u32,
+    pub runtime: u16,
+    pub flags: u16,
+    pub total_len: u32,
+}
+
+impl Ring<'_> {
+    /// Fills the slot of `position`, which the caller has claimed; the caller publishes it.
+    #[inline(always)]
+    pub(super) fn fill<const STREAM: bool>(&self, slot: &Slot, position: u64, header: &Header, payload: &[u8]) {
+        slot.message_id.store(position, Ordering::Relaxed);
+        slot.timestamp_ns.store(header.timestamp_ns, Ordering::Relaxed);
+        slot.channel_id.store(self.channel, Ordering::Relaxed);
+        slot.message_type.store(header.message_type, Ordering::Relaxed);
+        slot.sender_pid.store(header.pid, Ordering::Relaxed);
+        slot.sender_runtime.store(header.runtime, Ordering::Relaxed);
+        slot.payload_len.store(payload.len() as u32, Ordering::Relaxed);
+        if self.flags & CHANNEL_FOREIGN_CODE != 0 {
+            slot.flags.store(header.flags, Ordering::Relaxed);
+            return self.fill_foreign(slot, payload);
+        }
+        let mut flags = header.flags;
+        if self.flags & CHANNEL_CHECKSUM != 0 {
+            flags |= MESSAGE_CRC;
+            slot.crc32.store(crc32fast::hash(payload), Ordering::Relaxed);
+        }
+        slot.flags.store(flags, Ordering::Relaxed);
+        slot.total_len.store(header.total_len, Ordering::Relaxed);
+        slot.delivery_count.store(1, Ordering::Relaxed);
+        if STREAM {
+            slot.payload.write_racing(payload);
+        } else {
+            // SAFETY: the caller has claimed the slot; `Writer` checked the length before the claim.
+            unsafe { slot.payload.write_claimed(payload) };
+        }
+    }
+
+    #[cfg(not(loom))]
+    #[cold]
+    fn fill_foreign(&self, slot: &Slot, payload: &[u8]) {
+        let start = core::ptr::from_ref(slot).cast_mut().cast::<u8>();
+        // SAFETY: claimed by the caller; 48 + 1,024 bytes are inside the slot, and every field allows shared writes.
+        unsafe { crate::sync::copy(payload.as_ptr(), start.add(self.payload_offset() as usize), payload.len()) };
+    }
+
+    #[cfg(loom)]
+    fn fill_foreign(&self, _slot: &Slot, _payload: &[u8]) {}
+
+    /// Copies the payload of a slot that the caller has taken. `into` was sized by the length read before the claim.
+    #[inline(always)]
+    pub(super) fn copy_taken(&self, slot: &Slot, into: &mut [u8]) {
+        #[cfg(not(loom))]
+        if self.flags & CHANNEL_FOREIGN_CODE != 0 {
+            return into.copy_from_slice(self.view(slot, into.len()));
+        }
+        // SAFETY: the caller has taken the slot; lengths in a plan are at most `slot_payload`.
+        unsafe { slot.payload.read_claimed(into) };
+    }
+
+    /// The payload of a slot that the caller has taken, in place.
+    #[cfg(not(loom))]
+    pub(super) fn view<'s>(&self, slot: &'s Slot, length: usize) -> &'s [u8] {
+        let start = core::ptr::from_ref(slot).cast::<u8>();
+        // SAFETY: `plan` checked the length against `slot_payload`, which ends inside the slot for both offsets; the slot
+        // is taken, so nobody who keeps the protocol writes it before release.
+        unsafe { core::slice::from_raw_parts(start.add(self.payload_offset() as usize), length) }
+    }
+
+    /// Makes the slot of `position` a tombstone and publishes it. The caller holds the region lock, and the writer of
+    /// that position is dead.
+    pub(super) fn bury(&self, position: u64) {
+        let slot = self.slot(position);
+        if self.is_stream() {
+            // sync: slot-rewritten. The fence pairs with the Acquire fence of a subscriber that copied meanwhile.
+            slot.sequence.store(position, Ordering::Release);
+            crate::sync::fence(Ordering::Release);
+        }
+        super::step("repair.tombstone");
+        slot.message_id.store(position, Ordering::Relaxed);
+        slot.flags.store(MESSAGE_ABANDONED, Ordering::Relaxed);
+        slot.payload_len.store(0, Ordering::Relaxed);
+        if self.flags & CHANNEL_FOREIGN_CODE == 0 {
+            slot.total_len.store(0, Ordering::Relaxed);
+        }
+        super::step("repair.publish");
+        // sync: slot-published. Release; pairs with the Acquire in `distance`.
+        slot.sequence.store(position.wrapping_add(1), Ordering::Release);
+    }
+}

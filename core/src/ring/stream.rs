@@ -1,0 +1,326 @@
+//! Reading a stream: a cursor of one's own, and a slot that may be rewritten while it is copied.
+//!
+//! A reader at cursor c wants sequence c + 1: reads it, copies, reads it again. Smaller: not there yet. Another one after
+//! the copy, or a larger one: it was lapped. It then jumps to the oldest position that is still safe, tail - capacity,
+//! and ends its batch before the gap; the next batch says how many positions went missing before its first message.
+//! Each slot of a long message is checked in the same way. Gating subscribers are never lapped, and store their cursor
+//! with Release after the copy, which is room for writers.
+
+use super::host::{Host, step};
+use super::plan::piece_length;
+use super::record::{Polled, RecordWriter, record_bytes};
+use super::wait::{Look, Side, Sleeper, Waiter};
+use super::{PATIENCE_NS, Ring, TICK_NS, add_own, count};
+use crate::error::{Code, Fault};
+use crate::layout::{
+    MESSAGE_ABANDONED, MESSAGE_CONTINUATION, MESSAGE_CRC, Participant, SLOT_PAYLOAD,
+};
+use crate::sync::{Ordering, fence, full_fence};
+
+const JUMPS_MAX: u32 = 64;
+const EMPTIES_A_LOOK: u32 = 8;
+
+/// One subscriber of a stream. Used by one thread at a time.
+pub struct Subscriber<'m> {
+    ring: Ring<'m>,
+    me: &'m Participant,
+    cursor: u64,
+    is_gating: bool,
+    pending_lost: u64,
+    sleeper: Sleeper,
+    ticked: bool,
+    tick_ns: u64,
+    empties: u32,
+}
+
+/// What is at the cursor.
+enum Read {
+    Message { length: usize, slots: u64 },
+    Skip,
+    Corrupt,
+    Nothing,
+    Lapped,
+}
+
+impl<'m> Subscriber<'m> {
+    /// The subscriber behind a participant that is live, at the cursor that it entered with.
+    pub fn new(ring: Ring<'m>, me: &'m Participant, is_gating: bool) -> Self {
+        let cursor = me.cursor.load(Ordering::Relaxed);
+        Self {
+            ring,
+            me,
+            cursor,
+            is_gating,
+            pending_lost: 0,
+            sleeper: Sleeper::default(),
+            ticked: false,
+            tick_ns: 0,
+            empties: 0,
+        }
+    }
+
+    /// Makes a joining subscriber visible to writers: cursor, live, fence, and the cursor again from the tail loaded
+    /// after it. Only then no writer's cached minimum is too large. The caller has filled in the rest of the entry.
+    pub fn enter(ring: &Ring<'_>, me: &Participant, oldest: bool) {
+        let tail = &ring.entry.tail;
+        let start = |tail: u64| if oldest { tail.saturating_sub(ring.capacity()) } else { tail };
+        me.cursor.store(start(tail.load(Ordering::Acquire)), Ordering::Release);
+        // sync: participant-state. Release; pairs with the Acquire in `members`.
+        me.state.store(crate::layout::STATE_LIVE, Ordering::Release);
+        step("join.live");
+        // sync: gate-join. Pairs with the fence in `Ring::gate`: a writer that does not see us has a tail we see.
+        full_fence();
+        me.cursor.store(start(tail.load(Ordering::Acquire)), Ordering::Release);
+    }
+
+    /// The ring.
+    pub fn ring(&self) -> &Ring<'m> {
+        &self.ring
+    }
+
+    /// Next position to read.
+    pub fn cursor(&self) -> u64 {
+        self.cursor
+    }
+
+    /// Whether 20 ms went by since this said so before, by the messages' own clock.
+    pub fn has_ticked(&mut self) -> bool {
+        core::mem::take(&mut self.ticked)
+    }
+
+    /// Copies up to `limit` messages into `buffer` as records.
+    ///
+    /// # Errors
+    /// `TOO_LARGE` with the bytes needed when not even the first message fits; `CORRUPT` when the shared words contradict
+    /// each other. The cursor stays then.
+    #[inline]
+    pub fn poll<H: Host>(&mut self, host: &H, buffer: &mut [u8], limit: usize) -> Result<Polled, Fault> {
+        let mut records = RecordWriter::new(buffer);
+        let start = self.cursor;
+        let mut bytes = 0_u64;
+        let mut jumps = 0;
+        while records.count < limit {
+            match self.read(&mut records) {
+                Ok(Read::Message { length, slots }) => {
+                    records.commit(length);
+                    bytes += length as u64;
+                    self.cursor = self.cursor.wrapping_add(slots);
+                }
+                Ok(Read::Skip) => self.cursor = self.cursor.wrapping_add(1),
+                Ok(Read::Corrupt) => {
+                    count(&self.ring.counters.corrupt, 1);
+                    self.cursor = self.cursor.wrapping_add(1);
+                }
+                Ok(Read::Nothing) => break,
+                Ok(Read::Lapped) => {
+                    jumps += 1;
+                    if records.count > 0 || jumps > JUMPS_MAX {
+                        break;
+                    }
+                    self.jump()?;
+                }
+                Err(fault) if records.count == 0 => {
+                    self.store_cursor(host, start);
+                    return Err(fault);
+                }
+                Err(_) => break,
+            }
+        }
+        self.store_cursor(host, start);
+        let lost = if records.count > 0 { core::mem::take(&mut self.pending_lost) } else { 0 };
+        self.note(host, records.count, bytes);
+        Ok(Polled { count: records.count, bytes: records.used, lost })
+    }
+
+    #[inline(always)]
+    fn store_cursor<H: Host>(&self, host: &H, start: u64) {
+        if self.cursor == start {
+            return;
+        }
+        step("stream.copied");
+        // sync: gate-cursor. Release, after the copy; pairs with the Acquire in `Ring::gate`.
+        self.me.cursor.store(self.cursor, Ordering::Release);
+        step("stream.moved");
+        if self.is_gating {
+            self.ring.wake_producers(host);
+        }
+    }
+
+    /// Counts what was read; now and then, when nothing was, mends what is in the way.
+    #[inline(always)]
+    fn note<H: Host>(&mut self, host: &H, messages: usize, bytes: u64) {
+        if messages > 0 {
+            add_own(&self.me.messages, messages as u64);
+            add_own(&self.me.bytes, bytes);
+            self.empties = 0;
+            let newest = self.ring.slot(self.cursor.wrapping_sub(1)).timestamp_ns.load(Ordering::Relaxed);
+            self.me.last_active_ns.store(newest, Ordering::Relaxed);
+            if newest.wrapping_sub(self.tick_ns) as i64 as u64 >= TICK_NS {
+                self.tick_ns = newest;
+                self.ticked = true;
+            }
+            return;
+        }
+        self.empties = self.empties.wrapping_add(1);
+        if self.empties % EMPTIES_A_LOOK == 0 {
+            let now = host.monotonic_ns();
+            if now.wrapping_sub(self.sleeper.idle_ns) >= PATIENCE_NS {
+                self.sleeper.idle_ns = now;
+                self.mend(host, now);
+            }
+        }
+    }
+
+    /// Reads the message at the cursor into the next record, without committing it.
+    #[inline(always)]
+    fn read(&mut self, records: &mut RecordWriter<'_>) -> Result<Read, Fault> {
+        let x = self.cursor;
+        let distance = self.ring.distance(x, x.wrapping_add(1));
+        if distance != 0 {
+            let is_older = distance < 0;
+            return Ok(if is_older { Read::Nothing } else { Read::Lapped });
+        }
+        let slot = self.ring.slot(x);
+        let length = slot.payload_len.load(Ordering::Relaxed) as usize;
+        let flags = slot.flags.load(Ordering::Relaxed);
+        let total = slot.total_len.load(Ordering::Relaxed);
+        if flags & (MESSAGE_ABANDONED | MESSAGE_CONTINUATION) != 0 || total != 0 || length > self.ring.slot_payload() {
+            return self.read_unusual(records, flags, total, length);
+        }
+        if !records.has_room(length) {
+            return self.too_large(length);
+        }
+        let into = records.begin(slot, x, length, false);
+        slot.payload.read_racing(into);
+        let is_intact = flags & MESSAGE_CRC == 0 || crc32fast::hash(into) == slot.crc32.load(Ordering::Relaxed);
+        if !self.is_same(x) {
+            return Ok(Read::Lapped);
+        }
+        Ok(if is_intact { Read::Message { length, slots: 1 } } else { Read::Corrupt })
+    }
+
+    /// Whether the slot of x still holds x, after the copy.
+    #[inline(always)]
+    fn is_same(&self, position: u64) -> bool {
+        step("stream.copy");
+        // sync: slot-rewritten. The fence pairs with the Release fence of a writer before it changes the bytes.
+        fence(Ordering::Acquire);
+        self.ring.slot(position).sequence.load(Ordering::Relaxed) == position.wrapping_add(1)
+    }
+
+    #[cold]
+    fn too_large(&self, length: usize) -> Result<Read, Fault> {
+        if !self.is_same(self.cursor) {
+            return Ok(Read::Lapped);
+        }
+        Err(Fault::with(Code::TOO_LARGE, record_bytes(length) as u64))
+    }
+
+    /// Tombstones, continuations without their first slot, long messages, and what cannot be right.
+    #[cold]
+    fn read_unusual(
+        &mut self,
+        records: &mut RecordWriter<'_>,
+        flags: u16,
+        total: u32,
+        length: usize,
+    ) -> Result<Read, Fault> {
+        let x = self.cursor;
+        if !self.is_same(x) {
+            return Ok(Read::Lapped);
+        }
+        if flags & (MESSAGE_ABANDONED | MESSAGE_CONTINUATION) != 0 {
+            return Ok(Read::Skip);
+        }
+        let slots = u64::from(total.div_ceil(SLOT_PAYLOAD));
+        if total <= SLOT_PAYLOAD || slots > self.ring.message_slots_max() || length != SLOT_PAYLOAD as usize {
+            return Ok(Read::Corrupt);
+        }
+        let total = total as usize;
+        if !records.has_room(total) {
+            return self.too_large(total);
+        }
+        let into = records.begin(self.ring.slot(x), x, total, false);
+        for (index, part) in into.chunks_mut(SLOT_PAYLOAD as usize).enumerate() {
+            let at = x.wrapping_add(index as u64);
+            let slot = self.ring.slot(at);
+            let distance = self.ring.distance(at, at.wrapping_add(1));
+            if distance > 0 {
+                return Ok(Read::Lapped);
+            }
+            let expected = piece_length(total as u32, index as u64);
+            let flags = slot.flags.load(Ordering::Relaxed);
+            let is_right = distance == 0
+                && slot.payload_len.load(Ordering::Relaxed) == expected
+                && (index == 0) == (flags & MESSAGE_CONTINUATION == 0);
+            slot.payload.read_racing(part);
+            let crc = slot.crc32.load(Ordering::Relaxed);
+            if !self.is_same(at) && distance == 0 {
+                return Ok(Read::Lapped);
+            }
+            if !is_right || (flags & MESSAGE_CRC != 0 && crc32fast::hash(part) != crc) {
+                return Ok(Read::Corrupt);
+            }
+        }
+        Ok(Read::Message { length: total, slots })
+    }
+
+    /// Jumps over what was overwritten.
+    #[cold]
+    fn jump(&mut self) -> Result<(), Fault> {
+        fence(Ordering::Acquire);
+        let oldest = self.ring.entry.tail.load(Ordering::Acquire).wrapping_sub(self.ring.capacity());
+        let missing = oldest.wrapping_sub(self.cursor);
+        if (missing as i64) <= 0 {
+            return Err(Fault::new(Code::CORRUPT));
+        }
+        self.cursor = oldest;
+        self.pending_lost += missing;
+        add_own(&self.me.lost, missing);
+        count(&self.ring.counters.lost, missing);
+        Ok(())
+    }
+
+    fn mend<H: Host>(&mut self, host: &H, now: u64) {
+        if self.ring.is_hole(self.cursor) && self.sleeper.held_up(self.cursor, now) >= PATIENCE_NS {
+            self.ring.repair_hole(host, self.cursor);
+        }
+        self.ticked = true;
+    }
+
+    /// Waits until there is something to read (true) or the deadline has passed (false). `check` runs after each sleep
+    /// and ends the wait with its fault.
+    ///
+    /// # Errors
+    /// What `check` says.
+    pub fn wait<H: Host>(
+        &mut self,
+        host: &H,
+        deadline_ns: Option<u64>,
+        check: impl FnMut() -> Result<(), Fault>,
+    ) -> Result<bool, Fault> {
+        Waiter::wait(self, host, deadline_ns, check)
+    }
+}
+
+impl Waiter for Subscriber<'_> {
+    fn look(&mut self) -> Look {
+        self.ring.look_at(self.cursor)
+    }
+    fn sleeper(&mut self) -> &mut Sleeper {
+        &mut self.sleeper
+    }
+    fn participant(&self) -> &Participant {
+        self.me
+    }
+    fn side(&self) -> Side<'_> {
+        self.ring.consumers()
+    }
+    fn count_rescued(&self) {
+        self.ring.count_rescued();
+    }
+    fn idle<H: Host>(&mut self, host: &H, _has_timed_out: bool) {
+        let now = host.monotonic_ns();
+        self.mend(host, now);
+    }
+}
