@@ -78,7 +78,9 @@ async function buildNative() {
   if (is_first) say('building the Rust core, once, for some minutes');
   const crates = CRATES.flatMap((crate) => ['-p', crate]);
   const quiet = is_first ? [] : ['--quiet'];
-  await must(['cargo', 'build', '--release', '--locked', ...quiet, ...crates], { is_shown: true });
+  await must(['cargo', 'build', '--release', '--locked', '--target-dir', 'target', ...quiet, ...crates], {
+    is_shown: true,
+  });
   const built = readFileSync(library);
   for (const copy of COPIES) {
     const file = `${root}${copy}`;

@@ -71,10 +71,13 @@ export function run(command, options = {}) {
     /** @type {Buffer[]} */
     const pieces = [];
     let is_late = false;
-    const limit = setTimeout(() => {
-      is_late = true;
-      if (child.pid) killGroup(child.pid);
-    }, (options.limit_seconds ?? 3_600) * 1_000);
+    const limit = setTimeout(
+      () => {
+        is_late = true;
+        if (child.pid) killGroup(child.pid);
+      },
+      (options.limit_seconds ?? 3_600) * 1_000,
+    );
     /** @param {number | null} code @param {string | null} signal */
     const finish = (code, signal) => {
       clearTimeout(limit);

@@ -62,7 +62,8 @@ export function requireRust() {
   const least = stated('Cargo.toml', /rust-version = "([\d.]+)"/);
   const seen = answer('cargo', '--version');
   if (!seen) throw new Missing(`cargo is missing: install Rust ${least} or newer (rustup's stable).`);
-  if (!isAtLeast(seen, least)) throw new Missing(`Rust ${least} or newer is needed (rustup update), and this is ${seen}.`);
+  if (!isAtLeast(seen, least))
+    throw new Missing(`Rust ${least} or newer is needed (rustup update), and this is ${seen}.`);
   if (!answer('cc', '--version')) throw new Missing('cc is missing: install gcc, which Rust links with.');
 }
 

@@ -1,0 +1,102 @@
+/**
+ * Suites: everything that `npm test` runs, in this order. To add a check, add a line.
+ *
+ * Files under `test/` that import uvu need no line: each is a suite, found by itself, with ten minutes unless
+ * `PATIENCE` gives it more. A suite that cannot run on this machine says why in `absent`; it is then counted as skipped.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import { hasNightly, python, root } from './toolchain.mjs';
+
+/**
+ * @typedef {object} Suite
+ * @property {string} name
+ * @property {import('./counts.mjs').Runner} runner
+ * @property {string[]} command
+ * @property {number} [minutes]                        after which it is killed and has failed; 10
+ * @property {Record<string, string>} [environment]
+ * @property {string} [folder]                         below the root
+ * @property {() => string | undefined} [absent]       why it cannot run here
+ */
+
+const BIN = `${root}node_modules/.bin`;
+const PYTHON_BIN = `${root}.venv/bin`;
+
+/** Minutes, for the uvu files that need more than ten. */
+const PATIENCE = new Map([['test/kill.ts', 40]]);
+
+/** Fat optimisation makes the builds of models slow and finds nothing. */
+const QUICK_RELEASE = { CARGO_PROFILE_RELEASE_LTO: 'off', CARGO_PROFILE_RELEASE_CODEGEN_UNITS: '16' };
+
+/** @type {Suite[]} */
+const STATIC = [
+  { name: 'rustfmt', runner: 'check', command: ['cargo', 'fmt', '--all', '--check'] },
+  {
+    name: 'clippy',
+    runner: 'check',
+    command: ['cargo', 'clippy', '--workspace', '--all-targets', '--locked', '--quiet', '--', '-D', 'warnings'],
+    minutes: 20,
+  },
+  {
+    name: 'no std',
+    runner: 'check',
+    command: ['cargo', 'check', '-p', 'tailrace-core', '--no-default-features', '--locked', '--quiet'],
+  },
+  {
+    name: 'generated files',
+    runner: 'check',
+    command: ['cargo', 'run', '-p', 'tailrace-gen', '--locked', '--quiet', '--', '--check'],
+  },
+  { name: 'biome', runner: 'check', command: [`${BIN}/biome`, 'ci', '.'] },
+  { name: 'tsc', runner: 'check', command: [`${BIN}/tsc`] },
+  { name: 'ruff', runner: 'check', command: [`${PYTHON_BIN}/ruff`, 'check', 'python'] },
+  { name: 'ruff format', runner: 'check', command: [`${PYTHON_BIN}/ruff`, 'format', '--check', 'python'] },
+  { name: 'mypy', runner: 'check', command: [`${PYTHON_BIN}/mypy`], folder: 'python' },
+];
+
+/** @type {Suite[]} */
+const RUST = [
+  {
+    name: 'cargo test',
+    runner: 'cargo',
+    command: ['cargo', 'test', '--workspace', '--locked', '--no-fail-fast'],
+    minutes: 30,
+  },
+  {
+    name: 'loom models',
+    runner: 'cargo',
+    command: ['cargo', 'test', '-p', 'tailrace-core', '--release', '--locked', '--lib', 'model'],
+    environment: { ...QUICK_RELEASE, RUSTFLAGS: '--cfg loom', CARGO_TARGET_DIR: 'target/loom' },
+    minutes: 30,
+  },
+  {
+    name: 'miri',
+    runner: 'cargo',
+    command: ['cargo', '+nightly', 'miri', 'test', '-p', 'tailrace-core', '--locked', '--lib', 'ring::'],
+    environment: { CARGO_TARGET_DIR: 'target/miri', MIRIFLAGS: '-Zmiri-disable-isolation' },
+    minutes: 30,
+    absent: () => (hasNightly('miri') && hasNightly('rust-src') ? undefined : 'rustup has no nightly with Miri here'),
+  },
+];
+
+/** @type {Suite[]} */
+const PYTHON = [{ name: 'pytest', runner: 'pytest', command: [python, '-m', 'pytest'], folder: 'python' }];
+
+/** @returns {Suite[]} */
+function uvuFiles() {
+  return readdirSync(`${root}test`, { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.ts') && !file.includes('node_modules'))
+    .map((file) => `test/${file}`)
+    .filter((file) => / from 'uvu';/.test(readFileSync(`${root}${file}`, 'utf8')))
+    .sort((one, other) => (PATIENCE.get(one) ?? 0) - (PATIENCE.get(other) ?? 0) || one.localeCompare(other))
+    .map((file) => ({
+      name: file,
+      runner: 'uvu',
+      command: [process.execPath, '--import', 'tsx', file],
+      minutes: PATIENCE.get(file) ?? 10,
+    }));
+}
+
+/** Every suite. Those that take minutes come last, so that a wrong comma is known soon. */
+export function suites() {
+  return [...STATIC, ...RUST, ...PYTHON, ...uvuFiles()];
+}
