@@ -26,6 +26,7 @@
 //! `channel` and `remove` are what is done to the file, `stats` and `report` what is told about it.
 
 mod channel;
+mod consumer;
 mod create;
 mod fork;
 mod guard;
@@ -36,15 +37,25 @@ mod open;
 mod options;
 #[cfg_attr(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))), path = "os_absent.rs")]
 mod os;
+#[cfg(feature = "pause_points")]
+pub mod pause;
 mod process;
+mod producer;
 mod remake;
 mod remove;
 mod report;
+mod seat;
 mod shared;
 mod stats;
+mod unblock;
+mod watch;
 
+pub use crate::ring::{Look, Message, Packed, Payloads, Polled, Records, Strided, Unblocked};
+pub use consumer::{Batch, Consumer, ConsumerOptions, From, Taken};
 pub use options::{ChannelOptions, CreateOptions, Foreign, Kind, OpenOptions};
+pub use producer::{HandleOptions, Producer};
 pub use stats::{ChannelInfo, ClaimedSlot, CounterValues, IntentInfo, ParticipantInfo, RegionStats};
+pub use watch::Watch;
 
 use crate::error::{Code, Error, Result};
 use shared::Shared;
@@ -150,7 +161,6 @@ impl Region {
     }
 
     /// What its handles share.
-    #[allow(dead_code, reason = "handles are built on it")]
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }

@@ -366,3 +366,26 @@ pub fn is_symbolic_link(error: &io::Error) -> bool {
 pub fn is_no_space(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT | libc::ENOMEM | libc::EFBIG))
 }
+
+/// Pins this thread to a processor.
+pub fn pin(processor: usize) -> io::Result<()> {
+    if processor >= libc::CPU_SETSIZE as usize {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    // SAFETY: a set of processors is a bit field; all zero is the empty one.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the number was checked against the size of the set.
+    unsafe { libc::CPU_SET(processor, &mut set) };
+    // SAFETY: 0 is this thread, and the set is as long as said.
+    checked(unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) }).map(|_| ())
+}
+
+/// Writes `name` and a newline to a descriptor, and stops this process until somebody continues it.
+#[cfg(feature = "pause_points")]
+pub fn stop_here(descriptor: i32, name: &str) {
+    let line = format!("{name}\n");
+    // SAFETY: the text is as long as said; a bad descriptor is an error, not harm.
+    unsafe { libc::write(descriptor, line.as_ptr().cast(), line.len()) };
+    // SAFETY: no memory is passed.
+    unsafe { libc::raise(libc::SIGSTOP) };
+}

@@ -142,3 +142,12 @@ pub fn is_symbolic_link(_error: &io::Error) -> bool {
 pub fn is_no_space(_error: &io::Error) -> bool {
     false
 }
+
+/// Never reached.
+pub fn pin(_processor: usize) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Never reached.
+#[cfg(feature = "pause_points")]
+pub fn stop_here(_descriptor: i32, _name: &str) {}

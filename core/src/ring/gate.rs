@@ -1,3 +1,5 @@
+//! Room: what a writer may claim, by the slots and by the gate.
+//!
 //! Gating: writers of a stream wait for the slowest live gating subscriber.
 //!
 //! A writer keeps the minimum of their cursors and looks again only when it hits it. It starts from *tail*, not from
@@ -27,5 +29,46 @@ impl Ring<'_> {
             }
         }
         least
+    }
+
+    /// Slots that the gating subscribers leave from `position` on, at least `wanted` if there are. `least` is the caller's
+    /// cached minimum.
+    #[inline(always)]
+    pub(super) fn room_at_gate(&self, position: u64, wanted: u64, least: &mut u64) -> u64 {
+        let room = |least: u64| least.wrapping_add(self.capacity()).wrapping_sub(position) as i64;
+        if room(*least) < wanted as i64 {
+            *least = self.gate();
+        }
+        room(*least).max(0) as u64
+    }
+
+    /// Slots that could be claimed at tail now, at most `wanted`, and that tail.
+    pub(super) fn room(&self, wanted: u64, least: &mut u64) -> (u64, u64) {
+        let tail = self.entry.tail.load(Ordering::Acquire);
+        let free = if self.is_stream() {
+            self.free_slots::<true>(tail, wanted).map(|free| free.min(self.room_at_gate(tail, free, least)))
+        } else {
+            self.free_slots::<false>(tail, wanted)
+        };
+        // Tail has moved: whoever asks tries to write, and sees.
+        (free.unwrap_or(wanted), tail)
+    }
+
+    /// Slots free from `position` on, at most `wanted`; `None` when tail has moved.
+    #[inline(always)]
+    pub(super) fn free_slots<const STREAM: bool>(&self, position: u64, wanted: u64) -> Option<u64> {
+        let capacity = self.capacity();
+        for index in 0..wanted {
+            let x = position.wrapping_add(index);
+            let distance = if STREAM && x >= capacity {
+                self.distance(x, x.wrapping_sub(capacity).wrapping_add(1))
+            } else {
+                self.distance(x, x)
+            };
+            if distance != 0 {
+                return (distance < 0).then_some(index);
+            }
+        }
+        Some(wanted)
     }
 }

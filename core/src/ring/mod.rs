@@ -39,6 +39,7 @@ mod slot;
 mod stream;
 mod take;
 mod wait;
+mod watch;
 mod write;
 
 
@@ -48,6 +49,7 @@ pub use repair::{Repair, Unblocked};
 pub use stream::Subscriber;
 pub use take::Taker;
 pub use wait::{Look, Sleeper};
+pub use watch::{Wanted, Watcher};
 pub(crate) use payloads::One;
 pub use payloads::{Packed, Payloads, Strided};
 pub use write::Writer;
@@ -209,11 +211,11 @@ impl<'m> Ring<'m> {
         })
     }
 
-    fn exclusive_writer(&self) -> Option<&'m AtomicU32> {
+    pub(crate) fn exclusive_writer(&self) -> Option<&'m AtomicU32> {
         (self.flags & CHANNEL_EXCLUSIVE_PRODUCER != 0).then_some(&self.entry.exclusive_writer)
     }
 
-    fn exclusive_reader(&self) -> Option<&'m AtomicU32> {
+    pub(crate) fn exclusive_reader(&self) -> Option<&'m AtomicU32> {
         (self.flags & CHANNEL_EXCLUSIVE_CONSUMER != 0).then_some(&self.entry.exclusive_reader)
     }
 }

@@ -126,6 +126,23 @@ impl Message<'_> {
     }
 }
 
+impl<'a> Message<'a> {
+    /// The message whose first slot is `slot`, at `position`, with its bytes.
+    pub(super) fn in_place(slot: &Slot, position: u64, payload: &'a [u8], is_redelivered: bool) -> Self {
+        let flags = slot.flags.load(Ordering::Relaxed) & !(MESSAGE_CRC | MESSAGE_REDELIVERED);
+        Self {
+            sequence: position.wrapping_add(1),
+            timestamp_ns: slot.timestamp_ns.load(Ordering::Relaxed),
+            message_type: slot.message_type.load(Ordering::Relaxed),
+            sender_pid: slot.sender_pid.load(Ordering::Relaxed),
+            sender_runtime: slot.sender_runtime.load(Ordering::Relaxed),
+            flags: flags | if is_redelivered { MESSAGE_REDELIVERED } else { 0 },
+            delivery_count: slot.delivery_count.load(Ordering::Relaxed),
+            payload,
+        }
+    }
+}
+
 /// Reads the records of a batch, in order.
 #[derive(Debug, Clone)]
 pub struct Records<'a> {

@@ -202,12 +202,33 @@ impl<'m> Ring<'m> {
     /// The same, for who holds the region lock already.
     pub fn free_members<H: Host>(&self, host: &H) -> u64 {
         let Some(owners) = Owners::see_dead(self, host) else { return 0 };
-        let freed = self.free_dead(&owners.read_intents());
+        // sync: tail. Acquire, after the deaths; pairs with the claims in `write`.
+        let tail = self.entry.tail.load(Ordering::Acquire);
+        let owners = owners.read_intents();
+        let buried = self.bury_intents(&owners, tail);
+        if buried > 0 {
+            super::count(&self.counters.abandoned, buried);
+            self.wake_consumers(host, buried);
+        }
+        let freed = self.free_dead(&owners);
         if freed > 0 {
             super::count(&self.counters.recoveries, 1);
             self.wake_producers(host);
         }
         freed
+    }
+
+    /// Makes tombstones of the holes that dead intents name, in whatever place they are.
+    fn bury_intents(&self, owners: &Owners<'_>, tail: u64) -> u64 {
+        let mut buried = 0;
+        for x in owners.dead_intents(Intent::is_write).flat_map(|intent| intent.positions(tail)) {
+            let is_hole = (x.wrapping_sub(tail) as i64) < 0 && self.distance(x, x) <= 0;
+            if is_hole && self.hole_owner(owners, x) == Owner::Dead {
+                self.bury(x);
+                buried += 1;
+            }
+        }
+        buried
     }
 
     pub(super) fn free_dead(&self, owners: &Owners<'_>) -> u64 {

@@ -3,6 +3,7 @@
 //! Channels for foreign programs differ in where the payload is (and have no words 48..64 when it begins at 48).
 
 use super::Ring;
+use super::plan::{Piece, piece_length};
 use crate::layout::{CHANNEL_CHECKSUM, CHANNEL_FOREIGN_CODE, MESSAGE_ABANDONED, MESSAGE_CRC, Slot};
 use crate::sync::Ordering;
 
@@ -70,6 +71,12 @@ impl Ring<'_> {
         unsafe { slot.payload.read_claimed(into) };
     }
 
+    /// Nothing to look at under loom.
+    #[cfg(loom)]
+    pub(super) fn view<'s>(&self, _slot: &'s Slot, _length: usize) -> &'s [u8] {
+        &[]
+    }
+
     /// The payload of a slot that the caller has taken, in place.
     #[cfg(not(loom))]
     pub(super) fn view<'s>(&self, slot: &'s Slot, length: usize) -> &'s [u8] {
@@ -77,6 +84,19 @@ impl Ring<'_> {
         // SAFETY: `plan` checked the length against `slot_payload`, which ends inside the slot for both offsets; the slot
         // is taken, so nobody who keeps the protocol writes it before release.
         unsafe { core::slice::from_raw_parts(start.add(self.payload_offset() as usize), length) }
+    }
+
+    /// Whether a message that the caller has taken is what its writer wrote, as far as checksums can tell.
+    #[inline(always)]
+    pub(super) fn is_intact_in_place(&self, position: u64, piece: Piece) -> bool {
+        if self.flags & CHANNEL_CHECKSUM == 0 {
+            return true;
+        }
+        (0..u64::from(piece.slots)).all(|index| {
+            let length = if piece.slots == 1 { piece.length } else { piece_length(piece.length, index) };
+            let slot = self.slot(position.wrapping_add(index));
+            self.is_intact(slot, self.view(slot, length as usize))
+        })
     }
 
     /// Makes the slot of `position` a tombstone and publishes it. The caller holds the region lock, and the writer of

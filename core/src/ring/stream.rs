@@ -83,6 +83,12 @@ impl<'m> Subscriber<'m> {
         self.cursor
     }
 
+    /// Positions written and not read yet, at most the capacity.
+    pub fn behind(&self) -> u64 {
+        let tail = self.ring.entry.tail.load(Ordering::Acquire);
+        tail.saturating_sub(self.cursor).min(self.ring.capacity())
+    }
+
     /// Whether 20 ms went by since this said so before, by the messages' own clock.
     pub fn has_ticked(&mut self) -> bool {
         core::mem::take(&mut self.ticked)
@@ -162,7 +168,7 @@ impl<'m> Subscriber<'m> {
             return;
         }
         self.empties = self.empties.wrapping_add(1);
-        if self.empties % EMPTIES_A_LOOK == 0 {
+        if self.empties.is_multiple_of(EMPTIES_A_LOOK) {
             let now = host.monotonic_ns();
             if now.wrapping_sub(self.sleeper.idle_ns) >= PATIENCE_NS {
                 self.sleeper.idle_ns = now;
@@ -319,7 +325,7 @@ impl Waiter for Subscriber<'_> {
     fn count_rescued(&self) {
         self.ring.count_rescued();
     }
-    fn idle<H: Host>(&mut self, host: &H, _has_timed_out: bool) {
+    fn idle<H: Host>(&mut self, host: &H) {
         let now = host.monotonic_ns();
         self.mend(host, now);
     }

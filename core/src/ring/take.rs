@@ -7,13 +7,16 @@
 
 use super::host::{Host, step};
 use super::intent::{self, Kind};
-use super::plan::{Limit, Plan, Seen, Skip, piece_length};
-use super::record::{Polled, RecordWriter};
+use super::plan::{Limit, Piece, Plan, Seen, Skip, piece_length};
+use super::record::{Message, Polled, RecordWriter};
 use super::wait::{Look, Side, Sleeper, Waiter};
 use super::{PATIENCE_NS, Ring, TICK_NS, add_own, count};
 use crate::error::{Code, Fault};
 use crate::layout::{CLAIM_MAX, Participant, SLOT_PAYLOAD};
 use crate::sync::Ordering;
+
+extern crate alloc;
+use alloc::vec::Vec;
 
 /// One consumer of a queue. Used by one thread at a time.
 pub struct Taker<'m> {
@@ -76,9 +79,10 @@ impl<'m> Taker<'m> {
         self.claim.is_some()
     }
 
-    /// Looks for what dead consumers left, the next time that it polls.
-    pub fn look_for_dead(&mut self) {
-        self.look_due = true;
+    /// Somebody else slept for this one and woke it; `has_dead_taker`: and saw that a dead consumer holds slots.
+    pub fn note_sleep(&mut self, has_dead_taker: bool) {
+        self.sleeper.slept = true;
+        self.look_due |= has_dead_taker;
     }
 
     /// Whether 20 ms went by since this said so before, by the messages' own clock.
@@ -159,7 +163,7 @@ impl<'m> Taker<'m> {
             return Ok(true);
         }
         self.empties = self.empties.wrapping_add(1);
-        if self.empties % EMPTIES_A_LOOK != 0 {
+        if !self.empties.is_multiple_of(EMPTIES_A_LOOK) {
             return Ok(false);
         }
         let now = host.monotonic_ns();
@@ -274,6 +278,8 @@ impl<'m> Taker<'m> {
                     } else {
                         piece.skip = Skip::Corrupt;
                     }
+                } else if !self.ring.is_intact_in_place(x, *piece) {
+                    piece.skip = Skip::Corrupt;
                 }
                 if piece.skip == Skip::No {
                     messages += 1;
@@ -368,16 +374,43 @@ impl<'m> Taker<'m> {
         self.plan.pieces[claim.next..].iter().filter(|piece| piece.skip == Skip::No).count()
     }
 
-    /// The open messages: position of the first slot, bytes, and whether they were handed out before.
-    pub fn open_messages(&self) -> impl Iterator<Item = (u64, u32, u16, bool)> + '_ {
-        let (mut x, range, again) = match &self.claim {
+    /// The open messages, in place: one-slot messages are views that are valid until release, longer ones parts of
+    /// `long`, which `copy_long` filled.
+    #[cfg(not(loom))]
+    pub fn open_messages<'s>(&'s self, long: &'s [u8]) -> impl Iterator<Item = Message<'s>> + 's {
+        let mut rest = long;
+        self.open_pieces().map(move |(position, piece, is_redelivered)| {
+            let slot = self.ring.slot(position);
+            let payload = if piece.slots == 1 {
+                self.ring.view(slot, piece.length as usize)
+            } else {
+                let (payload, after) = rest.split_at(piece.length as usize);
+                rest = after;
+                payload
+            };
+            Message::in_place(slot, position, payload, is_redelivered)
+        })
+    }
+
+    /// Copies the open messages of more than one slot, one after the other.
+    pub fn copy_long(&self, long: &mut Vec<u8>) {
+        long.clear();
+        for (position, piece, _) in self.open_pieces().filter(|(_, piece, _)| piece.slots > 1) {
+            let start = long.len();
+            long.resize(start + piece.length as usize, 0);
+            copy_message(&self.ring, position, piece.slots, &mut long[start..]);
+        }
+    }
+
+    fn open_pieces(&self) -> impl Iterator<Item = (u64, &Piece, bool)> {
+        let (mut x, range, is_redelivered) = match &self.claim {
             Some(claim) if claim.is_open => (claim.position, claim.next..claim.handed, claim.is_redelivered),
             _ => (0, 0..0, false),
         };
         self.plan.pieces[range].iter().filter_map(move |piece| {
             let position = x;
             x = x.wrapping_add(u64::from(piece.slots));
-            (piece.skip == Skip::No).then_some((position, piece.length, piece.slots, again))
+            (piece.skip == Skip::No).then_some((position, piece, is_redelivered))
         })
     }
 
@@ -446,7 +479,7 @@ impl Waiter for Taker<'_> {
     fn count_rescued(&self) {
         self.ring.count_rescued();
     }
-    fn idle<H: Host>(&mut self, host: &H, _has_timed_out: bool) {
+    fn idle<H: Host>(&mut self, host: &H) {
         let now = host.monotonic_ns();
         self.mend(host, now);
     }

@@ -159,19 +159,14 @@ impl<'m> Ring<'m> {
         }
     }
 
-    /// The futex word that consumers sleep on.
-    pub fn signal(&self) -> &'m AtomicU32 {
-        &self.entry.signal
-    }
-
-    /// Says that a consumer is about to sleep; look again after it.
-    pub fn arm_consumer(&self) {
-        self.consumers().arm();
-    }
-
     /// Counts something that was found after a time-out.
     pub fn count_rescued(&self) {
         count(&self.counters.rescued_waits, 1);
+    }
+
+    /// Something besides a release made room: a gating subscriber that left.
+    pub(crate) fn wake_room<H: Host>(&self, host: &H) {
+        self.wake_producers(host);
     }
 
     /// The writer's steps, on behalf of a consumer that was told and does not take.
@@ -193,7 +188,7 @@ pub(super) trait Waiter {
     /// Counts something found after a time-out.
     fn count_rescued(&self);
     /// A sleep ended without anything to do: repairs what is in the way.
-    fn idle<H: Host>(&mut self, host: &H, has_timed_out: bool);
+    fn idle<H: Host>(&mut self, host: &H);
 
     /// Waits until there is something to do (true) or the deadline has passed (false). `check` runs after each sleep.
     fn wait<H: Host>(
@@ -231,15 +226,20 @@ pub(super) trait Waiter {
 
     /// Sleeps once while the word is the same, and repairs what is in the way if that brought nothing.
     fn sleep<H: Host>(&mut self, host: &H, word: u32, timeout_ns: u64) -> Look {
-        let waits = &self.participant().waits;
-        waits.store(waits.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         step("wait.sleeping");
         host.sleep(self.side().signal, word, timeout_ns);
         step("wait.woken");
+        let has_timed_out = self.side().signal.load(Ordering::Acquire) == word;
+        self.after_sleep(host, has_timed_out)
+    }
+
+    /// What is to be done after a sleep, whoever slept.
+    fn after_sleep<H: Host>(&mut self, host: &H, has_timed_out: bool) -> Look {
+        let waits = &self.participant().waits;
+        waits.store(waits.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         self.sleeper().slept = true;
         // Others may sleep behind this one, and the waker lowered the flag for all of them.
         self.side().arm();
-        let has_timed_out = self.side().signal.load(Ordering::Acquire) == word;
         let seen = self.look();
         if seen == Look::Ready {
             if has_timed_out {
@@ -247,7 +247,7 @@ pub(super) trait Waiter {
             }
             return seen;
         }
-        self.idle(host, has_timed_out);
+        self.idle(host);
         self.look()
     }
 }

@@ -9,7 +9,7 @@ use super::host::{Host, step};
 use super::intent::{self, Kind};
 use super::slot::Header;
 use super::wait::{Look, Side, Sleeper, Waiter};
-use super::{PATIENCE_NS, Ring, add_own, count};
+use super::{PATIENCE_NS, Ring, TICK_NS, add_own, count};
 use crate::error::{Code, Fault};
 use super::payloads::Payloads;
 use crate::layout::{CLAIM_MAX, MESSAGE_CONTINUATION, Participant};
@@ -24,6 +24,8 @@ pub struct Writer<'m> {
     exclusive: bool,
     least_cursor: u64,
     last: u64,
+    last_ns: u64,
+    ticked_ns: u64,
     /// The position that kept the last write, or wait for room, from going on.
     blocked_at: u64,
     wanted: u64,
@@ -41,7 +43,7 @@ impl<'m> Writer<'m> {
     pub fn new(ring: Ring<'m>, me: &'m Participant, pid: u32, runtime: u16) -> Self {
         let exclusive = ring.exclusive_writer().is_some();
         let least_cursor = if ring.is_stream() { ring.gate() } else { 0 };
-        Self { ring, me, pid, runtime, exclusive, least_cursor, last: 0, blocked_at: 0, wanted: 1, sleeper: Sleeper::default() }
+        Self { ring, me, pid, runtime, exclusive, least_cursor, last: 0, last_ns: 0, ticked_ns: 0, blocked_at: 0, wanted: 1, sleeper: Sleeper::default() }
     }
 
     /// The ring.
@@ -52,6 +54,16 @@ impl<'m> Writer<'m> {
     /// Position of the first slot of the newest message written.
     pub fn last_position(&self) -> u64 {
         self.last
+    }
+
+    /// Whether 20 ms went by since this said so before.
+    #[inline(always)]
+    pub fn has_ticked(&mut self) -> bool {
+        let has_ticked = self.last_ns.wrapping_sub(self.ticked_ns) >= TICK_NS;
+        if has_ticked {
+            self.ticked_ns = self.last_ns;
+        }
+        has_ticked
     }
 
     /// Writes as many of the first messages as there is room for, and says how many.
@@ -67,8 +79,9 @@ impl<'m> Writer<'m> {
         message_type: u32,
     ) -> Result<usize, Fault> {
         let single = self.check(payloads)?;
+        self.last_ns = host.now_ns();
         let header = Header {
-            timestamp_ns: host.now_ns(),
+            timestamp_ns: self.last_ns,
             message_type,
             pid: self.pid,
             runtime: self.runtime,
@@ -152,14 +165,8 @@ impl<'m> Writer<'m> {
 
     /// Whether `slots` could be written now. Remembers what is in the way if not.
     pub fn has_room(&mut self, slots: u64) -> bool {
-        let position = self.ring.entry.tail.load(Ordering::Acquire);
-        let (free, gate) = if self.ring.is_stream() {
-            (self.free_slots::<true>(position, slots), self.gate(position, slots))
-        } else {
-            (self.free_slots::<false>(position, slots), slots)
-        };
-        let free = free.unwrap_or(slots).min(gate);
-        self.blocked_at = position.wrapping_add(free);
+        let (free, tail) = self.ring.room(slots, &mut self.least_cursor);
+        self.blocked_at = tail.wrapping_add(free);
         free >= slots
     }
 
@@ -192,7 +199,7 @@ impl<'m> Writer<'m> {
         loop {
             let position = tail.load(Ordering::Acquire);
             let wanted = want(payloads, first, single);
-            let Some(mut free) = self.free_slots::<STREAM>(position, wanted.slots) else {
+            let Some(mut free) = self.ring.free_slots::<STREAM>(position, wanted.slots) else {
                 // A slot of the next lap means that tail has moved; if it has not, the words contradict each other.
                 if seen == Some(position) {
                     return Err(Fault::new(Code::CORRUPT));
@@ -201,7 +208,7 @@ impl<'m> Writer<'m> {
                 continue;
             };
             if STREAM {
-                free = free.min(self.gate(position, free));
+                free = free.min(self.ring.room_at_gate(position, free, &mut self.least_cursor));
             }
             let cut = if free == wanted.slots { wanted } else { cut(payloads, first, single, free) };
             if cut.messages == 0 {
@@ -229,34 +236,6 @@ impl<'m> Writer<'m> {
             self.me.intent.store(intent::NONE, Ordering::Release);
             step("write.lost");
         }
-    }
-
-    /// Slots free from `position` on, at most `wanted`; `None` when tail has moved.
-    #[inline(always)]
-    fn free_slots<const STREAM: bool>(&self, position: u64, wanted: u64) -> Option<u64> {
-        let capacity = self.ring.capacity();
-        for index in 0..wanted {
-            let x = position.wrapping_add(index);
-            let distance = if STREAM && x >= capacity {
-                self.ring.distance(x, x.wrapping_sub(capacity).wrapping_add(1))
-            } else {
-                self.ring.distance(x, x)
-            };
-            if distance != 0 {
-                return (distance < 0).then_some(index);
-            }
-        }
-        Some(wanted)
-    }
-
-    /// Slots that the gating subscribers leave from `position` on, at least `wanted` if there are.
-    #[inline(always)]
-    fn gate(&mut self, position: u64, wanted: u64) -> u64 {
-        let room = |least: u64| least.wrapping_add(self.ring.capacity()).wrapping_sub(position) as i64;
-        if room(self.least_cursor) < wanted as i64 {
-            self.least_cursor = self.ring.gate();
-        }
-        room(self.least_cursor).max(0) as u64
     }
 
     /// Fills and publishes a claim; returns the payload bytes.
@@ -358,7 +337,7 @@ impl Waiter for Writer<'_> {
     fn count_rescued(&self) {
         self.ring.count_rescued();
     }
-    fn idle<H: Host>(&mut self, host: &H, _has_timed_out: bool) {
+    fn idle<H: Host>(&mut self, host: &H) {
         let now = host.now_ns();
         self.mend(host, now);
     }

@@ -1,0 +1,100 @@
+//! Watch: a handle seen from another thread, which sleeps on behalf of many (Node has one such thread).
+//!
+//! It keeps the mapping alive, not the handle. What it finds out and only the handle can act on is left as a note that
+//! the handle's next call reads.
+
+use super::seat::Seat;
+use super::shared::Shared;
+use crate::layout::Participant;
+use crate::ring::{Look, Ring, Wanted, Watcher};
+use crate::sync::{AtomicU32, Ordering};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Somebody slept for the handle.
+pub(super) const NOTE_SLEPT: u32 = 1;
+/// A dead consumer holds slots.
+pub(super) const NOTE_DEAD_TAKER: u32 = 2;
+
+/// A view of one handle for a thread that waits on its behalf.
+pub struct Watch {
+    watcher: Mutex<Watcher<'static>>,
+    notes: Arc<AtomicU32>,
+    shared: Arc<Shared>,
+    _private: Option<Arc<Participant>>,
+}
+
+impl Watch {
+    pub(super) fn new(seat: &Seat, ring: Ring<'static>, wanted: Wanted) -> Self {
+        Self {
+            watcher: Mutex::new(Watcher::new(ring, seat.member(), wanted)),
+            notes: Arc::default(),
+            shared: Arc::clone(seat.shared()),
+            _private: seat.private(),
+        }
+    }
+
+    pub(super) fn with_notes(mut self, notes: &Arc<AtomicU32>) -> Self {
+        self.notes = Arc::clone(notes);
+        self
+    }
+
+    /// Waits for room for `slots` from now on; for producers.
+    pub fn want_room(&self, slots: u64) {
+        self.watcher().want(Wanted::Room(slots.max(1)));
+    }
+
+    /// The futex word to sleep on: shared, valid as long as this watch.
+    pub fn futex(&self) -> *const u32 {
+        std::ptr::from_ref(self.watcher().signal()).cast()
+    }
+
+    /// The futex word now; read it before looking.
+    pub fn word(&self) -> u32 {
+        self.watcher().word()
+    }
+
+    /// What the handle would find. A region that was removed, or inherited by fork, is something to find.
+    pub fn look(&self) -> Look {
+        if self.shared.check().is_err() {
+            return Look::Ready;
+        }
+        self.watcher().look()
+    }
+
+    /// Says that this thread is about to sleep; look again after it.
+    pub fn arm(&self) {
+        self.watcher().arm();
+    }
+
+    /// To be called after each sleep: repairs what is in the way; Ready when the handle should be told.
+    pub fn after_sleep(&self, has_timed_out: bool) -> Look {
+        if self.shared.check().is_err() {
+            return Look::Ready;
+        }
+        let mut watcher = self.watcher();
+        let look = watcher.after_sleep(&*self.shared, has_timed_out);
+        if look == Look::Ready {
+            let dead = if watcher.take_dead_taker() { NOTE_DEAD_TAKER } else { 0 };
+            self.notes.fetch_or(NOTE_SLEPT | dead, Ordering::Relaxed);
+        }
+        look
+    }
+
+    /// The writer's steps: the handle was told 1 ms ago and has not taken.
+    pub fn pass_on(&self) {
+        if self.shared.check().is_ok() {
+            self.watcher().pass_on(&*self.shared);
+        }
+    }
+
+    fn watcher(&self) -> MutexGuard<'_, Watcher<'static>> {
+        self.watcher.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.debug_struct("Watch").finish_non_exhaustive()
+    }
+}

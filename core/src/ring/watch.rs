@@ -1,0 +1,148 @@
+//! Waiting on behalf of a handle that another thread uses: what Node's waiting thread needs of a ring.
+//!
+//! It reads shared words only: `head`, the participant's cursor, the slots. What the handle itself has to do about what
+//! was found (take over a dead one's slots, wake others for what it leaves) is told to it by its next call.
+
+use super::host::Host;
+use super::wait::{Look, Side, Sleeper, Waiter};
+use super::{PATIENCE_NS, Ring};
+use crate::layout::Participant;
+use crate::sync::{AtomicU32, Ordering};
+
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// Something to take.
+    Messages,
+    /// Something to read at the participant's cursor.
+    Stream,
+    /// Room for so many slots.
+    Room(u64),
+}
+
+/// Waits for one handle.
+pub struct Watcher<'m> {
+    ring: Ring<'m>,
+    me: &'m Participant,
+    wanted: Wanted,
+    sleeper: Sleeper,
+    has_dead_taker: bool,
+}
+
+impl<'m> Watcher<'m> {
+    /// A watcher for the handle behind `me`.
+    pub fn new(ring: Ring<'m>, me: &'m Participant, wanted: Wanted) -> Self {
+        Self { ring, me, wanted, sleeper: Sleeper::default(), has_dead_taker: false }
+    }
+
+    /// Waits for something else from now on.
+    pub fn want(&mut self, wanted: Wanted) {
+        self.wanted = wanted;
+    }
+
+    /// The futex word to sleep on.
+    pub fn signal(&self) -> &AtomicU32 {
+        match self.wanted {
+            Wanted::Room(_) => self.ring.producers().signal,
+            Wanted::Messages | Wanted::Stream => self.ring.consumers().signal,
+        }
+    }
+
+    /// The futex word now; read it before looking.
+    pub fn word(&self) -> u32 {
+        // sync: signal. Acquire, before the look; pairs with the Release in `Ring::wake`.
+        self.signal().load(Ordering::Acquire)
+    }
+
+    /// What the handle would find.
+    pub fn look(&mut self) -> Look {
+        Waiter::look(self)
+    }
+
+    /// Says that somebody is about to sleep; look again after it.
+    pub fn arm(&self) {
+        self.side().arm();
+    }
+
+    /// To be called after each sleep: repairs what is in the way, and says whether the handle should be told.
+    pub fn after_sleep<H: Host>(&mut self, host: &H, has_timed_out: bool) -> Look {
+        Waiter::after_sleep(self, host, has_timed_out)
+    }
+
+    /// Whether a dead consumer was seen that holds slots, since this was asked before.
+    pub fn take_dead_taker(&mut self) -> bool {
+        core::mem::take(&mut self.has_dead_taker)
+    }
+
+    /// The writer's steps: the handle was told and does not take.
+    pub fn pass_on<H: Host>(&self, host: &H) {
+        if self.wanted == Wanted::Messages && self.ring.look_at_head() == Look::Ready {
+            self.ring.pass_on(host);
+        }
+    }
+
+    /// The position in the way.
+    fn position(&mut self) -> u64 {
+        match self.wanted {
+            Wanted::Messages => self.ring.entry.head.load(Ordering::Acquire),
+            Wanted::Stream => self.me.cursor.load(Ordering::Acquire),
+            Wanted::Room(slots) => {
+                let mut least = self.ring.gate();
+                let (free, tail) = self.ring.room(slots, &mut least);
+                tail.wrapping_add(free).wrapping_sub(self.ring.capacity())
+            }
+        }
+    }
+}
+
+impl Waiter for Watcher<'_> {
+    fn look(&mut self) -> Look {
+        if self.has_dead_taker {
+            return Look::Ready;
+        }
+        match self.wanted {
+            Wanted::Messages => self.ring.look_at_head(),
+            Wanted::Stream => self.ring.look_at(self.me.cursor.load(Ordering::Acquire)),
+            Wanted::Room(slots) => {
+                let mut least = self.ring.gate();
+                let (free, tail) = self.ring.room(slots, &mut least);
+                let before = tail.wrapping_add(free).wrapping_sub(self.ring.capacity());
+                if free >= slots {
+                    Look::Ready
+                } else if self.ring.is_hole(before) {
+                    Look::Hole
+                } else {
+                    Look::Empty
+                }
+            }
+        }
+    }
+    fn sleeper(&mut self) -> &mut Sleeper {
+        &mut self.sleeper
+    }
+    fn participant(&self) -> &Participant {
+        self.me
+    }
+    fn side(&self) -> Side<'_> {
+        match self.wanted {
+            Wanted::Room(_) => self.ring.producers(),
+            Wanted::Messages | Wanted::Stream => self.ring.consumers(),
+        }
+    }
+    fn count_rescued(&self) {
+        self.ring.count_rescued();
+    }
+    fn idle<H: Host>(&mut self, host: &H) {
+        let (now, position) = (host.monotonic_ns(), self.position());
+        if self.sleeper.held_up(position, now) >= PATIENCE_NS {
+            if self.ring.is_hole(position) {
+                self.ring.repair_hole(host, position);
+            } else if matches!(self.wanted, Wanted::Room(_)) && self.ring.is_stream() && self.ring.has_gate_at(position) {
+                self.ring.repair_members(host);
+            }
+        }
+        if self.wanted == Wanted::Messages {
+            self.has_dead_taker = self.ring.has_dead_taker(host, self.me);
+        }
+    }
+}

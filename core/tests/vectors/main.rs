@@ -1,0 +1,14 @@
+//! Golden vectors: the files in `test/vectors/`, read and written.
+//!
+//! Each module states its file as rules, in `rules()`: inputs and the bytes that a plain buffer holds after them. The
+//! first test of each is that the committed file says the same; TypeScript and Python build the same bytes a second and
+//! a third time. The other tests put the vectors before the real code.
+
+mod bad;
+mod hash;
+mod intents;
+mod plain;
+mod records;
+mod region;
+mod slots;
+mod sparse;
