@@ -46,7 +46,7 @@ const STATIC = [
     runner: 'check',
     command: ['cargo', 'run', '-p', 'tailrace-gen', '--locked', '--quiet', '--', '--check'],
   },
-  { name: 'biome', runner: 'check', command: [`${BIN}/biome`, 'ci', '.'] },
+  { name: 'biome', runner: 'check', command: [`${BIN}/biome`, 'ci', '--error-on-warnings', '.'] },
   { name: 'tsc', runner: 'check', command: [`${BIN}/tsc`] },
   { name: 'ruff', runner: 'check', command: [`${PYTHON_BIN}/ruff`, 'check', 'python'] },
   { name: 'ruff format', runner: 'check', command: [`${PYTHON_BIN}/ruff`, 'format', '--check', 'python'] },
@@ -86,7 +86,7 @@ function uvuFiles() {
   return readdirSync(`${root}test`, { recursive: true, encoding: 'utf8' })
     .filter((file) => file.endsWith('.ts') && !file.includes('node_modules'))
     .map((file) => `test/${file}`)
-    .filter((file) => / from 'uvu';/.test(readFileSync(`${root}${file}`, 'utf8')))
+    .filter((file) => /^import .* from 'uvu';$/m.test(readFileSync(`${root}${file}`, 'utf8')))
     .sort((one, other) => (PATIENCE.get(one) ?? 0) - (PATIENCE.get(other) ?? 0) || one.localeCompare(other))
     .map((file) => ({
       name: file,
