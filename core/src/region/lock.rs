@@ -130,3 +130,77 @@ impl Drop for LockFile {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::region::{CreateOptions, OpenOptions, Region};
+    use crate::sync::Ordering;
+
+    fn twice() -> (tempfile::TempDir, Region, Region) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("region");
+        let first = Region::create(&path, &CreateOptions::default()).expect("created");
+        let second = Region::open(&path, &OpenOptions::default()).expect("opened");
+        (directory, first, second)
+    }
+
+    #[test]
+    fn a_participant_lock_has_one_holder() {
+        let (_directory, first, second) = twice();
+        let (first, second) = (first.shared(), second.shared());
+        assert!(first.participant_lock_is_free(7) && second.participant_lock_is_free(7));
+        assert!(first.lock_participant(7).expect("asked"));
+        assert!(!first.lock_participant(7).expect("asked"), "not by the same description either");
+        assert!(!second.lock_participant(7).expect("asked"));
+        assert!(!first.participant_lock_is_free(7) && !second.participant_lock_is_free(7));
+        assert!(first.participant_lock_is_free(6) && second.participant_lock_is_free(8));
+        assert!(second.locks.is_any_participant_locked() && !first.locks.is_any_participant_locked());
+        first.unlock_participant(7);
+        assert!(second.lock_participant(7).expect("asked"));
+        assert!(!first.lock_participant(7).expect("asked"));
+        assert!(first.participant_lock_is_free(1_023) && !first.participant_lock_is_free(1_024));
+    }
+
+    #[test]
+    fn locks_survive_the_closing_of_other_descriptors() {
+        let (_directory, first, second) = twice();
+        assert!(first.shared().lock_participant(0).expect("asked"));
+        let guard = first.shared().lock(0).expect("free");
+        drop(std::fs::File::open(first.path()).expect("opened"));
+        drop(Region::open(first.path(), &OpenOptions::default()).expect("opened"));
+        assert!(!second.shared().participant_lock_is_free(0));
+        assert!(second.shared().try_lock().is_none());
+        drop(guard);
+        assert!(second.shared().try_lock().is_some());
+        drop(first);
+        assert!(second.shared().participant_lock_is_free(0), "the last handle took its locks along");
+    }
+
+    #[test]
+    fn the_region_lock_excludes_threads_and_names_its_holder() {
+        let (_directory, first, second) = twice();
+        let guard = first.shared().lock(0).expect("free");
+        for other in [&first, &second] {
+            let error = other.shared().lock(5).err().expect("held");
+            assert_eq!((error.code(), error.value()), (Code::BUSY, u64::from(std::process::id())));
+        }
+        drop(guard);
+        assert_eq!(first.shared().lock_holder(), 0);
+        let total = std::sync::atomic::AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for region in [&first, &second, &first, &second] {
+                let total = &total;
+                scope.spawn(move || {
+                    for _ in 0..50 {
+                        let _guard = region.shared().lock(60_000).expect("free in time");
+                        let seen = total.load(Ordering::Relaxed);
+                        std::thread::yield_now();
+                        total.store(seen + 1, Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        assert_eq!(total.into_inner(), 200);
+    }
+}

@@ -100,20 +100,25 @@ impl Ring<'_> {
     /// The next run of what the last exclusive consumer left, from `from` on, with the plan filled in.
     pub(super) fn inherit_role(&self, from: u64, plan: &mut Plan, limit: Limit) -> Result<Option<u64>, Fault> {
         let head = self.entry.head.load(Ordering::Acquire);
-        let mut first = from;
-        while (first.wrapping_sub(head) as i64) < 0 {
-            if self.is_stuck(first, head) {
-                let run = (1..head.wrapping_sub(first))
-                    .take_while(|index| self.is_stuck(first.wrapping_add(*index), head))
-                    .count() as u64
-                    + 1;
-                plan.look(self, first, Limit { slots: limit.slots.min(run), ..limit })?;
-                if plan.slots > 0 {
-                    return Ok(Some(first));
-                }
+        let mut from = from;
+        while let Some(first) = self.first_stuck(from) {
+            let run = (1..head.wrapping_sub(first))
+                .take_while(|index| self.is_stuck(first.wrapping_add(*index), head))
+                .count() as u64
+                + 1;
+            plan.look(self, first, Limit { slots: limit.slots.min(run), ..limit })?;
+            if plan.slots > 0 {
+                return Ok(Some(first));
             }
-            first = first.wrapping_add(1);
+            from = first.wrapping_add(1);
         }
         Ok(None)
+    }
+
+    /// The lowest stuck slot at or above `from`.
+    pub(super) fn first_stuck(&self, from: u64) -> Option<u64> {
+        let head = self.entry.head.load(Ordering::Acquire);
+        let count = head.wrapping_sub(from).min(self.capacity());
+        (0..count).map(|index| from.wrapping_add(index)).find(|x| self.is_stuck(*x, head))
     }
 }

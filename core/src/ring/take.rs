@@ -28,7 +28,10 @@ pub struct Taker<'m> {
     /// Where an exclusive consumer goes on looking for what its predecessor left.
     heir_from: Option<u64>,
     pub(super) sleeper: Sleeper,
+    /// Look for what dead consumers hold, with the next call.
     look_due: bool,
+    /// And one was seen: worth a call.
+    has_dead_taker: bool,
     ticked: bool,
     tick_ns: u64,
     empties: u32,
@@ -54,15 +57,17 @@ impl<'m> Taker<'m> {
     pub fn new(ring: Ring<'m>, me: &'m Participant) -> Self {
         let exclusive = ring.exclusive_reader().is_some();
         let oldest = ring.entry.head.load(Ordering::Acquire).saturating_sub(ring.capacity());
+        let heir_from = if exclusive { ring.first_stuck(oldest) } else { None };
         Self {
             ring,
             me,
             exclusive,
             plan: Plan::default(),
             claim: None,
-            heir_from: exclusive.then_some(oldest),
+            heir_from,
             sleeper: Sleeper::default(),
-            look_due: true,
+            look_due: false,
+            has_dead_taker: false,
             ticked: false,
             tick_ns: 0,
             empties: 0,
@@ -83,6 +88,7 @@ impl<'m> Taker<'m> {
     pub fn note_sleep(&mut self, has_dead_taker: bool) {
         self.sleeper.slept = true;
         self.look_due |= has_dead_taker;
+        self.has_dead_taker |= has_dead_taker;
     }
 
     /// Whether 20 ms went by since this said so before, by the messages' own clock.
@@ -226,6 +232,7 @@ impl<'m> Taker<'m> {
     #[cold]
     fn inherit<H: Host>(&mut self, host: &H, limit: Limit) -> Result<bool, Fault> {
         self.look_due = false;
+        self.has_dead_taker = false;
         let found = match self.heir_from {
             Some(from) => {
                 let found = self.ring.inherit_role(from, &mut self.plan, limit)?;
@@ -236,7 +243,7 @@ impl<'m> Taker<'m> {
             None => self.ring.inherit(host, self.me, &mut self.plan, limit)?,
         };
         let Some(position) = found else { return Ok(false) };
-        self.look_due = true;
+        self.look_due = !self.exclusive;
         count(&self.ring.counters.redelivered, self.plan.messages as u64);
         count(&self.ring.counters.recoveries, 1);
         step("take.inherited");
@@ -421,7 +428,8 @@ impl<'m> Taker<'m> {
             self.ring.repair_hole(host, head);
         }
         self.ticked = true;
-        self.look_due = self.look_due || !self.exclusive && self.ring.has_dead_taker(host, self.me);
+        self.has_dead_taker = !self.exclusive && self.ring.has_dead_taker(host, self.me);
+        self.look_due |= self.has_dead_taker;
     }
 
     /// Waits until there is something to take (true) or the deadline has passed (false). `check` runs after each sleep
@@ -462,7 +470,7 @@ impl<'m> Taker<'m> {
 
 impl Waiter for Taker<'_> {
     fn look(&mut self) -> Look {
-        if self.claim.is_some() || self.heir_from.is_some() || self.look_due {
+        if self.claim.is_some() || self.heir_from.is_some() || self.has_dead_taker {
             return Look::Ready;
         }
         self.ring.look_at_head()

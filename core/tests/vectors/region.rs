@@ -237,7 +237,7 @@ fn foreign(script: &mut Script) {
     script.say("poll", json!({ "entry": 7, "limit": 1 }));
 }
 
-const COMMENT: [&str; 36] = [
+const COMMENT: &[&str] = &[
     "A region after a script of operations, one process and one thread. `bytes` is a list of [offset, hex]: lay the",
     "runs over `total_bytes` zeros. Offsets: hash.json names every field; little-endian; `inputs` stand where",
     "their names say. Numbers that may exceed 2^53 stand as decimal text. Byte i of a payload is i modulo 251.",
