@@ -1,29 +1,43 @@
 //! `bad.json`: regions that cannot be right, and the code that must come back.
 
-use crate::plain::{Plain, place};
-use crate::region::{from_inputs, inputs};
+use crate::plain::{Inputs, Plain, Stamp, place};
+use crate::region::{inputs, read_inputs};
 use crate::sparse::{committed, hex, list, number, text};
 use serde_json::{Value, json};
 use tailrace_core::layout::*;
 
-const CHANNELS: [(&str, u32, u64); 3] =
-    [("orders", CHANNEL_QUEUE, 4), ("ticks", CHANNEL_STREAM, 4), ("last", CHANNEL_QUEUE, 2)];
+const CHANNELS: [(&str, u32, u64); 4] = [
+    ("orders", CHANNEL_QUEUE, 4),
+    ("ticks", CHANNEL_STREAM, 4),
+    ("last", CHANNEL_QUEUE, 2),
+    ("sums", CHANNEL_QUEUE | CHANNEL_CHECKSUM, 4),
+];
+
+/// Payload bytes of the messages in each channel: positions 0, 1, 2 (two in `last`, which is full then).
+const LENGTHS: [u64; 3] = [5, 6, 7];
 
 /// One word changed: its field, the index of its structure, its new value.
 type Patch = (&'static str, u64, u64);
 
-fn base() -> Plain {
-    let mut plain = Plain::create(inputs(), 1 << 20);
-    for (name, flags, capacity) in CHANNELS {
-        plain.add_channel(name, flags.into(), capacity);
+fn base(inputs: Inputs, channels: &[(&str, u64, u64)]) -> Plain {
+    let mut plain = Plain::create(inputs, 1 << 20);
+    for (index, (name, flags, capacity)) in channels.iter().enumerate() {
+        plain.add_channel(name, *flags, *capacity);
+        for (position, length) in (0..*capacity).zip(LENGTHS) {
+            plain.publish(index as u64, position, Stamp { at_ns: 1_700_000_000_000_000_000, message_type: 7 }, length);
+            plain.put("ChannelEntry.tail", index as u64, position + 1);
+        }
     }
     plain
 }
 
 fn patched(mut plain: Plain, patches: &Value, length: Option<u64>) -> Vec<u8> {
     for patch in list(patches) {
-        let index = number(&patch[1]);
-        plain.put(text(&patch[0]), index, number(&patch[2]));
+        let (field, index, value) = (text(&patch[0]), number(&patch[1]), number(&patch[2]));
+        match field.strip_prefix("Slot.") {
+            Some(name) => plain.put_slot(plain.channel(text(&patch[3])), index, name, value),
+            None => plain.put(field, index, value),
+        }
     }
     if let Some(length) = length {
         plain.bytes.resize(length as usize, 0);
@@ -31,15 +45,25 @@ fn patched(mut plain: Plain, patches: &Value, length: Option<u64>) -> Vec<u8> {
     plain.bytes
 }
 
-/// A case: refused by `open` (no channel), or by opening `channel`.
-fn case(name: &str, patches: &[Patch], channel: Option<&str>, code: &str) -> Value {
-    let patches: Vec<Value> =
-        patches.iter().map(|(field, index, value)| json!([field, index, value.to_string()])).collect();
-    json!({ "name": name, "patches": patches, "channel": channel, "code": code })
+/// A region that `open` refuses.
+fn refused(name: &str, (field, index, value): Patch, code: &str) -> Value {
+    json!({ "name": name, "patches": [[field, index, value.to_string()]], "code": code })
+}
+
+/// A region in which opening `ticks` is refused, and `still` opens.
+fn closed(name: &str, patch: Patch, code: &str, still: &[&str]) -> Value {
+    let mut case = refused(name, patch, code);
+    case["channel"] = "ticks".into();
+    case["still"] = still.into();
+    case
+}
+
+fn widened((name, flags, capacity): (&'static str, u32, u64)) -> (&'static str, u64, u64) {
+    (name, flags.into(), capacity)
 }
 
 fn refused_regions() -> Vec<Value> {
-    let bad = |name, field, value, code| case(name, &[(field, 0, value)], None, code);
+    let bad = |name, field, value, code| refused(name, (field, 0, value), code);
     let (foreign, version, corrupt) = ("ERR_FOREIGN", "ERR_VERSION", "ERR_CORRUPT");
     vec![
         bad("no magic: half made, or not ours", "RegionHeader.magic", 0, foreign),
@@ -65,8 +89,8 @@ fn refused_regions() -> Vec<Value> {
 }
 
 fn refused_channels() -> Vec<Value> {
-    let bad = |name, field, value| case(name, &[(field, 1, value)], Some("ticks"), "ERR_CORRUPT");
-    let end = base().bytes.len() as u64;
+    let bad = |name, field, value| closed(name, (field, 1, value), "ERR_CORRUPT", &["orders", "last"]);
+    let end = base(inputs(), &CHANNELS.map(widened)).bytes.len() as u64;
     let stream = |flags: u32| u64::from(CHANNEL_STREAM | flags);
     vec![
         bad("another channel's number", "ChannelEntry.channel_id", 0),
@@ -75,11 +99,9 @@ fn refused_channels() -> Vec<Value> {
         bad("capacity 3", "ChannelEntry.capacity", 3),
         bad("capacity whose band has no end", "ChannelEntry.capacity", 1 << 63),
         bad("capacity beyond the file", "ChannelEntry.capacity", 1_024),
-        bad("capacity that reaches into the next band", "ChannelEntry.capacity", 8),
         bad("band over the header", "ChannelEntry.band_offset", 0),
         bad("band over the annex", "ChannelEntry.band_offset", PARTICIPANTS_OFFSET),
         bad("band at no multiple of 4096", "ChannelEntry.band_offset", FIRST_BAND_OFFSET + 64),
-        bad("band of the channel before", "ChannelEntry.band_offset", FIRST_BAND_OFFSET),
         bad("band at the end of the file", "ChannelEntry.band_offset", end.next_multiple_of(BAND_ALIGN)),
         bad("band whose end wraps", "ChannelEntry.band_offset", u64::MAX - BAND_ALIGN + 1),
         bad("a kind that does not exist", "ChannelEntry.flags", 2),
@@ -90,8 +112,10 @@ fn refused_channels() -> Vec<Value> {
         bad("a recorded queue", "ChannelEntry.flags", CHANNEL_RECORDED.into()),
         bad("foreign in both forms", "ChannelEntry.flags", (CHANNEL_FOREIGN_CODE | CHANNEL_FOREIGN_DOCUMENT).into()),
         bad("foreign with checksums", "ChannelEntry.flags", (CHANNEL_FOREIGN_CODE | CHANNEL_CHECKSUM).into()),
-        case("more channels than there are", &[("RegionHeader.channel_count", 0, 257)], Some("ticks"), "ERR_CORRUPT"),
-        case("not counted yet", &[("RegionHeader.channel_count", 0, 1)], Some("ticks"), "ERR_NOT_FOUND"),
+        closed("capacity into the next band", ("ChannelEntry.capacity", 1, 8), "ERR_CORRUPT", &["orders"]),
+        closed("band of another", ("ChannelEntry.band_offset", 1, FIRST_BAND_OFFSET), "ERR_CORRUPT", &["last"]),
+        closed("more channels than there can be", ("RegionHeader.channel_count", 0, 257), "ERR_CORRUPT", &[]),
+        closed("not counted yet", ("RegionHeader.channel_count", 0, 1), "ERR_NOT_FOUND", &["orders"]),
     ]
 }
 
@@ -99,17 +123,41 @@ fn cut_files() -> Vec<Value> {
     [(0, "ERR_FOREIGN"), (8, "ERR_FOREIGN"), (HEADER_BYTES - 1, "ERR_FOREIGN"), (ANNEX_OFFSET, "ERR_CORRUPT")]
         .into_iter()
         .map(|(length, code)| {
-            let mut case = case(&format!("a file of {length} bytes"), &[], None, code);
+            let name = format!("a file of {length} bytes");
+            let mut case = json!({ "name": name, "patches": [], "code": code });
             case["total_bytes"] = length.into();
             case
         })
         .collect()
 }
 
+/// Slots that cannot be right: the message is passed over, and counted where that stands.
+fn skipped_messages() -> Vec<Value> {
+    let bad = |name: &str, channel: &str, field: &str, value: u64, corrupt: u64| {
+        let patch = json!([format!("Slot.{field}"), 1, value.to_string(), channel]);
+        json!({
+            "name": name, "patches": [patch], "channel": channel, "handed_out": ["1", "3"], "corrupt": corrupt,
+        })
+    };
+    let mut cases = Vec::new();
+    for channel in ["orders", "ticks"] {
+        cases.push(bad("payload longer than a slot", channel, "payload_len", 1_025, 1));
+        cases.push(bad("payload without end", channel, "payload_len", u32::MAX.into(), 1));
+        cases.push(bad("a long message longer than allowed", channel, "total_len", 1_025, 1));
+        cases.push(bad("a long message that fits one slot", channel, "total_len", 6, 1));
+        cases.push(bad("a long message without end", channel, "total_len", u32::MAX.into(), 1));
+        cases.push(bad("a continuation of nothing", channel, "flags", MESSAGE_CONTINUATION.into(), 0));
+        cases.push(bad("a tombstone with lengths", channel, "flags", MESSAGE_ABANDONED.into(), 0));
+    }
+    cases.push(bad("another checksum", "sums", "crc32", 0, 1));
+    cases.push(bad("a checksum over fewer bytes", "sums", "payload_len", 5, 1));
+    cases
+}
+
 fn rules() -> Value {
-    let mut cases = [refused_regions(), refused_channels(), cut_files()].concat();
+    let mut cases = [refused_regions(), refused_channels(), cut_files(), skipped_messages()].concat();
     for case in &mut cases {
-        let bytes = patched(base(), &case["patches"], case["total_bytes"].as_u64());
+        let bytes = patched(base(inputs(), &CHANNELS.map(widened)), &case["patches"], case["total_bytes"].as_u64());
         case["crc32"] = crc32fast::hash(&bytes).into();
     }
     let channels: Vec<Value> = CHANNELS
@@ -120,11 +168,15 @@ fn rules() -> Value {
     json!({
         "_comment": [
             "Regions that cannot be right. Each case begins with a new region with `inputs` and `channels` (region.json tells",
-            "how it is made), changes the words in `patches` ([field, index of its structure, value as decimal text]; of a",
-            "text its first byte), and cuts the file to `total_bytes` where that stands. `crc32` is over all bytes of the file.",
-            "`code` must come back from opening the region, or, where there is a `channel`, from opening that channel for",
-            "writing or for reading, while the region and the channel `last` still open (not where all channels are lost:",
-            "`alone` false). Whoever opens it for real puts in the boot id of its own machine, or the region is made anew.",
+            "how it is made); in every channel stand messages of 5, 6 and 7 bytes at the positions from 0 on, as many as there",
+            "is room for, written as in slots.json at 1700000000000000000 with type 7, and tail is behind them. Then the",
+            "words in `patches` are changed, [field, index, value as decimal text]: the index of its structure, or, with a",
+            "fourth item, the position in that channel; and the file is cut to `total_bytes` where that stands. `crc32` is",
+            "over all bytes of the file.",
+            "`code` must come back from opening the region, or, where there is a `channel`, from opening that channel,",
+            "while the channels in `still` open. Where there is `handed_out` everything opens, and reading the channel from",
+            "its oldest message gives these sequences; the counter `corrupt` of the channel grows by `corrupt`.",
+            "Whoever opens a file for real puts in the boot id of its own machine, or the region is made anew.",
         ],
         "inputs": {
             "boot_id": hex(&plain.boot_id), "region_id": hex(&plain.region_id),
@@ -143,11 +195,11 @@ fn bad_regions_are_as_committed() {
 }
 
 /// The file of a case, with another boot id.
-pub fn bytes_of(vector: &Value, case: &Value, boot_id: &[u8; 16]) -> Vec<u8> {
-    let mut plain = from_inputs(&vector["inputs"]);
-    for channel in list(&vector["channels"]) {
-        plain.add_channel(text(&channel["name"]), number(&channel["flags"]), number(&channel["capacity"]));
-    }
+pub fn bytes_of<'v>(vector: &'v Value, case: &Value, boot_id: &[u8; 16]) -> Vec<u8> {
+    let channel =
+        |channel: &'v Value| (text(&channel["name"]), number(&channel["flags"]), number(&channel["capacity"]));
+    let channels: Vec<_> = list(&vector["channels"]).iter().map(channel).collect();
+    let mut plain = base(read_inputs(&vector["inputs"]), &channels);
     plain.put_bytes("RegionHeader.boot_id", 0, boot_id);
     patched(plain, &case["patches"], case["total_bytes"].as_u64())
 }

@@ -26,7 +26,9 @@ fn rules() -> Value {
     let strange: Vec<Value> = (5..8_u64).map(|kind| Value::from((kind << 61 | 3 << 48 | 9).to_string())).collect();
     let mut over = Vec::new();
     for (first, count) in [(0, 1), (10, 3), (TOP, 2), (TOP - 8_000, 8_191), (7, 0)] {
-        for position in [first, first + 1, first + count, first.wrapping_sub(1), first + (1 << 48), first + (5 << 48) + 2] {
+        for position in
+            [first, first + 1, first + count, first.wrapping_sub(1), first + (1 << 48), first + (5 << 48) + 2]
+        {
             let is_over = position.wrapping_sub(first) & TOP < count;
             let word = pack(2, first, count).to_string();
             over.push(json!({ "word": word, "position": position.to_string(), "is_over": is_over }));

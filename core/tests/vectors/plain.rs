@@ -156,7 +156,7 @@ impl Plain {
         self.read(self.slot_place(channel, position, name))
     }
 
-    fn put_slot(&mut self, channel: u64, position: u64, name: &str, value: u64) {
+    pub fn put_slot(&mut self, channel: u64, position: u64, name: &str, value: u64) {
         self.store(self.slot_place(channel, position, name), value);
     }
 
@@ -208,7 +208,13 @@ impl Plain {
         let tail = self.get("ChannelEntry.tail", channel);
         let oldest = tail.saturating_sub(self.get("ChannelEntry.capacity", channel));
         let is_subscriber = role == u64::from(ROLE_SUBSCRIBER) || role == u64::from(ROLE_GATING_SUBSCRIBER);
-        let cursor = if !is_subscriber { 0 } else if from_oldest { oldest } else { tail };
+        let cursor = if !is_subscriber {
+            0
+        } else if from_oldest {
+            oldest
+        } else {
+            tail
+        };
         let Inputs { pid, process_start, pid_namespace, runtime, .. } = self.inputs;
         for (name, value) in [
             ("role", role),

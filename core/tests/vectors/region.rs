@@ -285,7 +285,8 @@ fn region_is_as_committed() {
 #[test]
 fn region_is_built_again_from_its_script() {
     let vector = committed("region.json", &rules());
-    let mut plain = from_inputs(&vector["inputs"]);
+    let inputs = &vector["inputs"];
+    let mut plain = Plain::create(read_inputs(inputs), number(&inputs["limit_bytes"]));
     for operation in list(&vector["operations"]) {
         run(&mut plain, operation);
     }
@@ -293,10 +294,10 @@ fn region_is_built_again_from_its_script() {
     assert!(plain.bytes == expected);
 }
 
-/// An empty region with the inputs of a file.
-pub fn from_inputs(inputs: &Value) -> Plain {
+/// The inputs of a file.
+pub fn read_inputs(inputs: &Value) -> Inputs {
     let id = |name: &str| unhex(text(&inputs[name])).try_into().expect("16 bytes");
-    let taken = Inputs {
+    Inputs {
         boot_id: id("boot_id"),
         region_id: id("region_id"),
         created_ns: number(&inputs["created_ns"]),
@@ -304,6 +305,5 @@ pub fn from_inputs(inputs: &Value) -> Plain {
         process_start: number(&inputs["process_start"]),
         pid_namespace: number(&inputs["pid_namespace"]),
         runtime: number(&inputs["runtime"]),
-    };
-    Plain::create(taken, number(&inputs["limit_bytes"]))
+    }
 }

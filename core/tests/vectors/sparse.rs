@@ -68,7 +68,10 @@ pub fn list(value: &Value) -> &[Value] {
 pub fn committed(name: &str, rules: &Value) -> Value {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../test/vectors").join(name);
     if std::env::var_os("TAILRACE_WRITE_VECTORS").is_some() {
-        std::fs::write(&path, lines(rules, 0) + "\n").expect("test/vectors can be written");
+        // Renamed into place, for another test may be reading it.
+        let fresh = path.with_extension(format!("{:?}", std::thread::current().id()));
+        std::fs::write(&fresh, lines(rules, 0) + "\n").expect("test/vectors can be written");
+        std::fs::rename(&fresh, &path).expect("test/vectors can be written");
     }
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     serde_json::from_str(&text).expect("JSON")
@@ -78,8 +81,7 @@ pub fn committed(name: &str, rules: &Value) -> Value {
 fn lines(value: &Value, depth: usize) -> String {
     let short = value.to_string();
     let is_run = value.as_array().is_some_and(|items| items.len() == 2 && items[0].is_u64() && items[1].is_string());
-    let is_list = value.as_array().is_some_and(|items| items.iter().any(|item| !item.is_string()));
-    if is_run || short.len() + 2 * depth <= 110 && (is_list || !value.is_array()) {
+    if is_run || short.len() + 2 * depth <= 110 {
         return short;
     }
     let indent = "  ".repeat(depth + 1);
@@ -90,7 +92,8 @@ fn lines(value: &Value, depth: usize) -> String {
             format!("[\n{indent}{}\n{end}]", joined(items.iter().map(|item| lines(item, depth + 1)).collect()))
         }
         Value::Object(items) => {
-            let item = |(key, item): (&String, &Value)| format!("{}: {}", Value::from(key.as_str()), lines(item, depth + 1));
+            let item =
+                |(key, item): (&String, &Value)| format!("{}: {}", Value::from(key.as_str()), lines(item, depth + 1));
             format!("{{\n{indent}{}\n{end}}}", joined(items.iter().map(item).collect()))
         }
         _ => short,
