@@ -8,6 +8,7 @@ mod pair;
 #[cfg(feature = "rivals")]
 mod rivals;
 mod subject;
+mod tailrace;
 
 use clap::{Parser, Subcommand};
 use measure::{Plan, Sample, one_way, round_trip};
@@ -97,8 +98,21 @@ macro_rules! choose {
 }
 
 fn measured(shape: Shape, subject: &str, bytes: usize, plan: Plan) -> Outcome<Sample> {
-    rival(shape, subject, bytes, plan)
+    ours(shape, subject, bytes, plan)
+        .or_else(|| rival(shape, subject, bytes, plan))
         .unwrap_or_else(|| Err(format!("no subject {subject} with {bytes} bytes in this build").into()))
+}
+
+fn ours(shape: Shape, subject: &str, bytes: usize, plan: Plan) -> Option<Outcome<Sample>> {
+    use tailrace::{Exclusive, ExclusiveStream, ExclusiveTake, Queue, QueueTake, Stream, Way};
+    choose!(shape, subject, bytes, plan, {
+        "queue" => Way<Queue>,
+        "queue-take" => Way<QueueTake>,
+        "exclusive" => Way<Exclusive>,
+        "exclusive-take" => Way<ExclusiveTake>,
+        "stream" => Way<Stream>,
+        "exclusive-stream" => Way<ExclusiveStream>,
+    })
 }
 
 #[cfg(feature = "rivals")]
