@@ -1,7 +1,7 @@
-"""Native library: puts `libtailrace_native.so` into the wheel, and says for which platform it was built.
+"""Native library: builds `libtailrace_native.so`, puts it into the wheel, and says for which platform that is.
 
-The library is built by cargo from the folder above and copied beside the package's modules (`npm run build`, or this
-hook when it is not there yet). It speaks plain C through ctypes, so one wheel serves every Python 3 of the platform.
+The library speaks plain C through ctypes, so one wheel serves every Python 3 of the platform. A checkout needs no copy
+beside the modules: there the package finds the library where cargo left it.
 """
 
 from __future__ import annotations
@@ -18,23 +18,18 @@ NAME = "libtailrace_native.so"
 
 
 class NativeLibrary(BuildHookInterface):  # type: ignore[type-arg]
+    """The build hook that `pyproject.toml` names."""
+
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        library = Path(self.root, "src", "tailrace", NAME)
-        if not library.exists():
-            self._build(library)
+        """Adds the library; an editable install needs none."""
+        if version == "editable":
+            return
+        workspace = Path(self.root).parent
+        if not (workspace / "Cargo.lock").exists() or shutil.which("cargo") is None:
+            raise SystemExit(f"{NAME} is made by cargo: build the wheel in a checkout, on a machine with Rust.")
+        command = ["cargo", "build", "--release", "--locked", "--target-dir", "target", "-p", "tailrace-native"]
+        subprocess.run(command, cwd=workspace, check=True)
         platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{platform}"
-        if version != "editable":
-            build_data["force_include"][str(library)] = f"tailrace/{NAME}"
-
-    def _build(self, library: Path) -> None:
-        workspace = Path(self.root).parent
-        if not (workspace / "Cargo.lock").exists() or shutil.which("cargo") is None:
-            raise SystemExit(f"{NAME} is missing: build in the repository, where cargo can make it.")
-        subprocess.run(
-            ["cargo", "build", "--release", "--locked", "-p", "tailrace-native"],
-            cwd=workspace,
-            check=True,
-        )
-        shutil.copyfile(workspace / "target" / "release" / NAME, library)
+        build_data["force_include"][str(workspace / "target" / "release" / NAME)] = f"tailrace/{NAME}"

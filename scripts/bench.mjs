@@ -5,7 +5,7 @@ import { root } from './toolchain.mjs';
 
 await orExplain(async () => {
   await build();
-  const command = ['--import', 'tsx', `${root}bench/main.ts`, ...process.argv.slice(2)];
+  const command = ['--import', 'tsx', `${root}bench/run.ts`, ...process.argv.slice(2)];
   const child = spawn(process.execPath, command, { cwd: root, stdio: 'inherit' });
   process.exitCode = await new Promise((resolve) => {
     child.once('exit', (code) => resolve(code ?? 1));

@@ -2,13 +2,13 @@
  * Build: makes what is missing or stale, says so on stderr, and does nothing when all is fresh.
  *
  *     packages   node_modules              npm ci, when package-lock.json changed
- *     native     native/PLATFORM-CPU/…     cargo, which knows itself what is stale; the one library is copied to the
- *                python/src/tailrace/…     two places where Node and Python look for it
+ *     native     target/, native/          cargo, which knows itself what is stale; Node wants the library under a name
+ *                                          of its own, Python finds it where cargo left it
  *     sdk        dist/                     tsc, when a source changed
  *     python     .venv                     pip, when what is pinned changed
  *
  * What was made is remembered as a hash of its sources, in a file beside the result: git gives files new dates, so
- * dates prove nothing. The library is renamed into place, because a running process may have the old one mapped.
+ * dates prove nothing. The copy is renamed into place, because a running process may have the old one mapped.
  *
  *     node scripts/build.mjs [PART…]       without parts: all of them
  */
@@ -25,10 +25,8 @@ export class BuildError extends Error {}
 /** Crates whose release build people run. The others are built by their tests. */
 const CRATES = ['tailrace-native', 'tailrace-sink'];
 
-const LIBRARY = 'libtailrace_native.so';
-
-/** Where the library goes, for Node and for Python. */
-const COPIES = [`native/${platform}/tailrace.node`, `python/src/tailrace/${LIBRARY}`];
+const LIBRARY = `${root}target/release/libtailrace_native.so`;
+const ADDON = `${root}native/${platform}/tailrace.node`;
 
 /** @param {string} text */
 function say(text) {
@@ -73,22 +71,16 @@ async function buildPackages() {
 
 async function buildNative() {
   requireRust();
-  const library = `${root}target/release/${LIBRARY}`;
-  const is_first = !existsSync(library);
+  const is_first = !existsSync(LIBRARY);
   if (is_first) say('building the Rust core, once, for some minutes');
   const crates = CRATES.flatMap((crate) => ['-p', crate]);
   const quiet = is_first ? [] : ['--quiet'];
-  await must(['cargo', 'build', '--release', '--locked', '--target-dir', 'target', ...quiet, ...crates], {
-    is_shown: true,
-  });
-  const built = readFileSync(library);
-  for (const copy of COPIES) {
-    const file = `${root}${copy}`;
-    if (existsSync(file) && readFileSync(file).equals(built)) continue;
-    mkdirSync(dirname(file), { recursive: true });
-    cpSync(library, `${file}.new`);
-    renameSync(`${file}.new`, file);
-  }
+  const command = ['cargo', 'build', '--release', '--locked', '--target-dir', 'target', ...quiet, ...crates];
+  await must(command, { is_shown: true });
+  if (existsSync(ADDON) && readFileSync(ADDON).equals(readFileSync(LIBRARY))) return;
+  mkdirSync(dirname(ADDON), { recursive: true });
+  cpSync(LIBRARY, `${ADDON}.new`);
+  renameSync(`${ADDON}.new`, ADDON);
 }
 
 async function buildSdk() {
