@@ -37,6 +37,7 @@ pub unsafe extern "C" fn tr_open_consumer(
         let options = ConsumerOptions {
             label: label.unwrap_or_default().to_owned(),
             runtime,
+            pin: None,
             from,
             gating: flags & CONSUMER_GATING != 0,
         };

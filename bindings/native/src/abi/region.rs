@@ -2,14 +2,11 @@
 
 use std::ffi::c_char;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tailrace_core::error::Result;
-use tailrace_core::layout::{
-    self, CHANNEL_CHECKSUM, CHANNEL_EXCLUSIVE_CONSUMER, CHANNEL_EXCLUSIVE_PRODUCER, CHANNEL_FOREIGN_CODE,
-    CHANNEL_FOREIGN_DOCUMENT, CHANNEL_GATED, CHANNEL_KIND_MASK, CHANNEL_QUEUE, CHANNEL_STREAM,
-};
-use tailrace_core::region::{ChannelOptions, CreateOptions, Foreign, Kind, OpenOptions, Region};
+use tailrace_core::layout;
+use tailrace_core::region::{ChannelInfo, ChannelOptions, CreateOptions, OpenOptions, Region};
 
 use super::{argument, border, in_naps, optional_text, slice_mut, text};
 use crate::handles::{self, Handle};
@@ -57,7 +54,7 @@ pub unsafe extern "C" fn tr_layout_hash() -> u32 {
 /// None is asked for.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tr_now() -> i64 {
-    border(|| Ok(tailrace_core::region::now_ns() as i64))
+    border(|| Ok(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos() as i64)))
 }
 
 fn refuse_unknown(flags: u32, known: u32) -> Result<()> {
@@ -186,7 +183,8 @@ pub unsafe extern "C" fn tr_region_close(region: i64) -> i64 {
 pub unsafe extern "C" fn tr_close(handle: i64) -> i64 {
     border(|| {
         if let Ok(mut consumer) = handles::consumer(handle) {
-            consumer.release(None)?;
+            // A stream has no claims, and what went wrong otherwise does not keep a handle open.
+            let _ = consumer.release(None);
         }
         close(handle, |kind| kind != handles::Kind::Region, "tr_region_close closes regions")
     })
@@ -199,40 +197,6 @@ fn close(handle: i64, is_wanted: impl Fn(handles::Kind) -> bool, otherwise: &str
     }
 }
 
-fn channel_options(flags: u32, capacity: u64) -> Result<ChannelOptions> {
-    let kind = match flags & CHANNEL_KIND_MASK {
-        CHANNEL_QUEUE => Kind::Queue,
-        CHANNEL_STREAM => Kind::Stream,
-        other => return Err(argument(format!("the kind of a channel is 0 (queue) or 1 (stream), not {other}"))),
-    };
-    let foreign = match (flags & CHANNEL_FOREIGN_DOCUMENT != 0, flags & CHANNEL_FOREIGN_CODE != 0) {
-        (false, false) => Foreign::No,
-        (true, false) => Foreign::Document,
-        (false, true) => Foreign::Code,
-        (true, true) => return Err(argument("a foreign channel is by the document or by the code, not both")),
-    };
-    refuse_unknown(
-        flags,
-        CHANNEL_KIND_MASK
-            | CHANNEL_EXCLUSIVE_PRODUCER
-            | CHANNEL_EXCLUSIVE_CONSUMER
-            | CHANNEL_GATED
-            | CHANNEL_CHECKSUM
-            | CHANNEL_FOREIGN_DOCUMENT
-            | CHANNEL_FOREIGN_CODE,
-    )?;
-    let defaults = ChannelOptions::default();
-    Ok(ChannelOptions {
-        kind,
-        capacity: if capacity == 0 { defaults.capacity } else { capacity },
-        exclusive_producer: flags & CHANNEL_EXCLUSIVE_PRODUCER != 0,
-        exclusive_consumer: flags & CHANNEL_EXCLUSIVE_CONSUMER != 0,
-        gated: flags & CHANNEL_GATED != 0,
-        checksum: flags & CHANNEL_CHECKSUM != 0,
-        foreign,
-    })
-}
-
 /// See `signatures.rs`.
 ///
 /// # Safety
@@ -242,7 +206,8 @@ pub unsafe extern "C" fn tr_create_channel(region: i64, name: *const c_char, fla
     border(|| {
         // SAFETY: the caller's promise.
         let name = unsafe { text(name, "name") }?;
-        let options = channel_options(flags, capacity)?;
+        let capacity = if capacity == 0 { ChannelOptions::default().capacity } else { capacity };
+        let options = ChannelOptions::from_flags(flags, capacity)?;
         handles::with_region(region, |region| region.create_channel(name, &options)).map(i64::from)
     })
 }
@@ -266,7 +231,7 @@ unsafe fn fill(to: *mut c_char, length: u64, report: &str) -> Result<i64> {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tr_channels(region: i64, text: *mut c_char, length: u64) -> i64 {
     border(|| {
-        let report = handles::with_region(region, |region| Ok(report::channels(&region.channels()?)))?;
+        let report = handles::with_region(region, |region| Ok(ChannelInfo::list_to_json(&region.channels()?)))?;
         // SAFETY: the caller's promise.
         unsafe { fill(text, length, &report) }
     })
@@ -279,7 +244,7 @@ pub unsafe extern "C" fn tr_channels(region: i64, text: *mut c_char, length: u64
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tr_stats(region: i64, text: *mut c_char, length: u64) -> i64 {
     border(|| {
-        let report = handles::with_region(region, |region| Ok(report::stats(&region.stats()?)))?;
+        let report = handles::with_region(region, |region| Ok(region.stats()?.to_json()))?;
         // SAFETY: the caller's promise.
         unsafe { fill(text, length, &report) }
     })
