@@ -56,7 +56,7 @@ impl Shared {
     fn allocate_band(&self, count: u32, capacity: u64) -> Result<u64> {
         let mut end = FIRST_BAND_OFFSET;
         for channel in 0..count {
-            end = end.max(match self.check_channel(channel) {
+            end = end.max(match self.channel(channel) {
                 Ok(channel) => channel.end(),
                 // Nobody knows where this one ends, but it is inside the file.
                 Err(_) => self.locks.status()?.bytes,

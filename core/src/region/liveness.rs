@@ -145,7 +145,7 @@ mod tests {
             "fork" => {
                 // SAFETY: the child only sleeps and ends.
                 if unsafe { libc::fork() } == 0 {
-                    std::thread::sleep(std::time::Duration::from_secs(60));
+                    std::thread::sleep(std::time::Duration::from_secs(5));
                     std::process::exit(0);
                 }
             }

@@ -47,8 +47,8 @@ pub(super) fn remake(shared: &Shared, boot: &[u8; 16]) -> Result<()> {
 
 /// Storage for every band that its entry says is there.
 fn allocate_again(shared: &Shared, count: u32) -> Result<()> {
-    let end = (0..count).filter_map(|channel| shared.plausible_band(channel)).map(|(_, end)| end).max();
-    let end = end.unwrap_or(FIRST_BAND_OFFSET);
+    let bands = (0..count).filter_map(|channel| shared.stated_channel(channel, shared.limit_bytes()).ok());
+    let end = bands.map(|channel| channel.end()).max().unwrap_or(FIRST_BAND_OFFSET);
     os::allocate(shared.locks.descriptor(), 0, end)
         .map_err(|cause| refused(format_args!("allocating {end} bytes of {}", shared.path().display()), cause))
 }

@@ -303,16 +303,29 @@ impl Shared {
         Ok(self.mapping.views(band_offset, capacity as usize))
     }
 
-    /// Reads a channel's entry, once each word, and checks it against the file and the other bands.
+    /// Reads a channel's entry and checks it against the file and the other bands.
     pub(super) fn check_channel(&self, channel: u32) -> Result<Channel> {
         let count = self.channel_count()?;
         if channel >= count {
             return fail(Code::NOT_FOUND, format!("there is no channel {channel}; {count} were added"));
         }
+        let file_bytes = self.locks.status()?.bytes.min(self.limit_bytes());
+        let seen = self.stated_channel(channel, file_bytes)?;
+        for other in (0..count).filter(|other| *other != channel) {
+            let known = self.channels[other as usize].get().copied();
+            let Some(theirs) = known.or_else(|| self.stated_channel(other, file_bytes).ok()) else { continue };
+            if theirs.band_offset < seen.end() && seen.band_offset < theirs.end() {
+                return fail(Code::CORRUPT, format!("channels {channel} and {other} have the same band: {seen:?}"));
+            }
+        }
+        Ok(seen)
+    }
+
+    /// What an entry says, each word read once, if it could be right in a file of so many bytes.
+    pub(super) fn stated_channel(&self, channel: u32, file_bytes: u64) -> Result<Channel> {
         let entry = self.entry(channel);
-        let stored = entry.flags.load(Ordering::Acquire);
         let seen = Channel {
-            flags: self.opening.foreign_flags.unwrap_or(stored),
+            flags: self.opening.foreign_flags.unwrap_or_else(|| entry.flags.load(Ordering::Acquire)),
             capacity: entry.capacity.load(Ordering::Acquire),
             band_offset: entry.band_offset.load(Ordering::Acquire),
         };
@@ -331,26 +344,10 @@ impl Shared {
         if seen.band_offset < first || !seen.band_offset.is_multiple_of(align) {
             return wrong("has its band in a wrong place");
         }
-        let file_bytes = self.locks.status()?.bytes.min(self.limit_bytes());
         if seen.band_offset > file_bytes || seen.end() > file_bytes {
             return wrong("has its band beyond the end of the file");
         }
-        let is_shared = |other: u32| {
-            self.plausible_band(other).is_some_and(|(from, to)| from < seen.end() && seen.band_offset < to)
-        };
-        if (0..count).any(|other| other != channel && is_shared(other)) {
-            return wrong("has its band where another channel has its own");
-        }
         Ok(seen)
-    }
-
-    /// Where another channel's entry says that its band is, unless it says nonsense.
-    pub(super) fn plausible_band(&self, channel: u32) -> Option<(u64, u64)> {
-        let entry = self.entry(channel);
-        let from = entry.band_offset.load(Ordering::Acquire);
-        let length = entry.capacity.load(Ordering::Acquire).checked_mul(SLOT_BYTES)?;
-        let to = from.checked_add(length)?;
-        (length > 0 && to <= self.limit_bytes()).then_some((from, to))
     }
 }
 
