@@ -14,7 +14,6 @@
 pub use loom::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 #[cfg(not(loom))]
-#[allow(clippy::disallowed_types, reason = "this is the seam")]
 pub use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 #[cfg(loom)]

@@ -92,7 +92,8 @@ fn a_full_queue_is_an_answer_and_a_batch_is_cut() {
 fn messages_of_every_size_come_back_whole() {
     let place = Place::new("sizes");
     let region = place.region();
-    for (name, options) in [("q", queue(64)), ("s", stream(64, true)), ("c", ChannelOptions { checksum: true, ..queue(64) })]
+    for (name, options) in
+        [("q", queue(64)), ("s", stream(64, true)), ("c", ChannelOptions { checksum: true, ..queue(64) })]
     {
         region.create_channel(name, &options).expect("channel");
         let (mut writer, mut reader) = (producer(&region, name), consumer(&region, name));
@@ -212,8 +213,12 @@ fn exclusive_roles_are_granted_once() {
     assert_eq!(reader.take_into(&mut buffer, 1).expect("taken").count, 1);
     reader.close();
     let mut heir = consumer(&region, "q");
-    let got: Vec<(Vec<u8>, bool)> =
-        heir.poll(9).expect("polled").iter().map(|message| (message.payload.to_vec(), message.is_redelivered())).collect();
+    let got: Vec<(Vec<u8>, bool)> = heir
+        .poll(9)
+        .expect("polled")
+        .iter()
+        .map(|message| (message.payload.to_vec(), message.is_redelivered()))
+        .collect();
     assert_eq!(got, [(b"three".to_vec(), true)]);
     assert_eq!(polled(&mut heir, 9), [(4, b"four".to_vec())]);
 }

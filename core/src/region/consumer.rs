@@ -77,7 +77,8 @@ impl Region {
             return fail(Code::ARGUMENT, format!("channel {channel:?} is a queue: it has no `from` and no gating"));
         }
         if shared.is_read_only() && (!is_stream || is_gating) {
-            let message = format!("channel {channel:?} of a region mapped for reading: only ungated streams can be read");
+            let message =
+                format!("channel {channel:?} of a region mapped for reading: only ungated streams can be read");
             return fail(Code::UNSUPPORTED, message);
         }
         pin(options.pin)?;

@@ -58,13 +58,8 @@ impl Region {
             return fail(Code::PERMISSION, format!("{} was opened for reading only", self.path().display()));
         }
         pin(options.pin)?;
-        let joining = Joining {
-            channel,
-            role: ROLE_PRODUCER,
-            label: &options.label,
-            runtime: options.runtime,
-            is_oldest: false,
-        };
+        let joining =
+            Joining { channel, role: ROLE_PRODUCER, label: &options.label, runtime: options.runtime, is_oldest: false };
         let seat = Seat::join(self.shared(), &joining)?;
         let writer = Writer::new(seat.ring()?, seat.member(), seat.shared().identity().pid, options.runtime);
         Ok(Producer { writer, seat })
@@ -123,7 +118,10 @@ impl Producer {
         while !self.write(payload, message_type)? {
             if !self.wait_until(slots, deadline)? {
                 let waited = timeout.unwrap_or_default().as_millis();
-                return fail(Code::TIMED_OUT, format!("no room for the message within {waited} ms; nothing was written"));
+                return fail(
+                    Code::TIMED_OUT,
+                    format!("no room for the message within {waited} ms; nothing was written"),
+                );
             }
         }
         Ok(self.last_sequence())
@@ -184,6 +182,7 @@ pub(super) fn deadline<H: Host>(host: &H, timeout: Option<Duration>) -> Option<u
 /// Pins this thread to a processor.
 pub(super) fn pin(processor: Option<usize>) -> Result<()> {
     let Some(processor) = processor else { return Ok(()) };
-    super::os::pin(processor)
-        .map_err(|cause| crate::error::Error::os(Code::ARGUMENT, format_args!("pinning to processor {processor}"), cause))
+    super::os::pin(processor).map_err(|cause| {
+        crate::error::Error::os(Code::ARGUMENT, format_args!("pinning to processor {processor}"), cause)
+    })
 }

@@ -34,8 +34,9 @@ pub trait Host {
 /// Names a step of the protocol, where the kill matrix may stop the process. Nothing in a release build.
 #[inline(always)]
 pub fn step(name: &'static str) {
-    #[cfg(feature = "pause_points")]
+    #[cfg(all(feature = "pause_points", not(loom)))]
     crate::region::pause::step(name);
-    #[cfg(not(feature = "pause_points"))]
+    #[cfg(all(test, not(loom)))]
+    super::testing::reach(name);
     let _ = name;
 }

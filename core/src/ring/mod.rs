@@ -23,35 +23,41 @@
 //! holder stops everybody), a count of sleepers (a killed sleeper would leak one), a bit in the sequence for "being
 //! written" (programs that know only the published layout compare sequences).
 //!
-//! The files: `write` claims and publishes, `take` claims and releases, `plan` reads what is in the slots without
+//! The files: `write` claims and publishes, `take` and `claim` claim and release, `plan` reads what is in the slots without
 //! trusting it, `stream` reads behind a cursor, `gate` holds writers back, `wait` sleeps and wakes, `repair` mends what
 //! the dead left, `heir` delivers what they had taken, `record` is the form in which batches leave the core.
 
+mod claim;
 mod gate;
 mod heir;
 pub mod host;
 pub mod intent;
+#[cfg(all(test, not(loom)))]
+mod kills;
 mod payloads;
 mod plan;
 mod record;
 mod repair;
+#[cfg(all(test, not(loom)))]
+mod rules;
 mod slot;
 mod stream;
 mod take;
+#[cfg(all(test, not(loom)))]
+mod testing;
 mod wait;
 mod watch;
 mod write;
 
-
 pub use host::{Host, step};
+pub(crate) use payloads::One;
+pub use payloads::{Packed, Payloads, Strided};
 pub use record::{Message, Polled, Records};
 pub use repair::{Repair, Unblocked};
 pub use stream::Subscriber;
 pub use take::Taker;
 pub use wait::{Look, Sleeper};
 pub use watch::{Wanted, Watcher};
-pub(crate) use payloads::One;
-pub use payloads::{Packed, Payloads, Strided};
 pub use write::Writer;
 
 use crate::layout::{
@@ -150,7 +156,11 @@ impl<'m> Ring<'m> {
     /// Bytes of payload that fit one slot.
     #[inline(always)]
     pub fn slot_payload(&self) -> usize {
-        if self.flags & CHANNEL_FOREIGN_DOCUMENT != 0 { FOREIGN_DOCUMENT_PAYLOAD as usize } else { SLOT_PAYLOAD as usize }
+        if self.flags & CHANNEL_FOREIGN_DOCUMENT != 0 {
+            FOREIGN_DOCUMENT_PAYLOAD as usize
+        } else {
+            SLOT_PAYLOAD as usize
+        }
     }
 
     /// Where the payload begins in a slot.

@@ -111,4 +111,3 @@ impl Payloads for Packed<'_> {
         &self.bytes[start..start + self.lengths[index] as usize]
     }
 }
-

@@ -10,9 +10,7 @@
 use super::Ring;
 use super::record::record_bytes;
 use crate::error::{Code, Fault};
-use crate::layout::{
-    CHANNEL_FOREIGN_CODE, CLAIM_MAX, MESSAGE_ABANDONED, MESSAGE_CONTINUATION, SLOT_PAYLOAD, Slot,
-};
+use crate::layout::{CHANNEL_FOREIGN_CODE, CLAIM_MAX, MESSAGE_ABANDONED, MESSAGE_CONTINUATION, SLOT_PAYLOAD, Slot};
 use crate::sync::Ordering;
 
 extern crate alloc;

@@ -12,12 +12,11 @@
 //!
 //! Every step can be interrupted by a kill of the repairer and done again by the next.
 
-use super::Ring;
 use super::host::{Host, step};
 use super::intent::{self, Intent, Kind};
-use crate::layout::{
-    INTENT_NONE, Participant, ROLE_GATING_SUBSCRIBER, STATE_FREE,
-};
+use super::wait::Sleeper;
+use super::{PATIENCE_NS, Ring};
+use crate::layout::{INTENT_NONE, Participant, ROLE_GATING_SUBSCRIBER, STATE_FREE};
 use crate::sync::{AtomicU32, Ordering};
 
 extern crate alloc;
@@ -92,9 +91,9 @@ impl<'m> Owners<'m> {
     /// Rules 1 to 4 for one position.
     pub(super) fn owner(&self, position: u64, trying: Kind, sure: Kind) -> Owner {
         let over = |kind: Kind, dead: bool| {
-            self.members.iter().any(|(_, _, is_dead, intent)| {
-                *is_dead == dead && intent.kind == kind && intent.is_over(position)
-            })
+            self.members
+                .iter()
+                .any(|(_, _, is_dead, intent)| *is_dead == dead && intent.kind == kind && intent.is_over(position))
         };
         if over(sure, false) {
             Owner::Live
@@ -122,6 +121,35 @@ impl<'m> Ring<'m> {
             self.wake_producers(host);
         }
         repair
+    }
+
+    /// Mends what has been in the way of `sleeper` for 1 ms, if it is a hole; what is nobody's is counted once.
+    pub(super) fn mend_hole<H: Host>(&self, host: &H, sleeper: &mut Sleeper, position: u64, now_ns: u64) {
+        if sleeper.held_up(position, now_ns) < PATIENCE_NS || !self.is_hole(position) {
+            return;
+        }
+        sleeper.start_again(now_ns);
+        if self.repair_hole(host, position) == Repair::Unattributed && sleeper.is_news(position) {
+            super::count(&self.counters.unattributed, 1);
+        }
+    }
+
+    /// The same for a writer without room: a hole of the lap before is in its way, or a dead gating subscriber.
+    pub(super) fn mend_room<H: Host>(&self, host: &H, sleeper: &mut Sleeper, before: u64, now_ns: u64) {
+        if sleeper.held_up(before, now_ns) < PATIENCE_NS {
+            return;
+        }
+        if self.is_hole(before) {
+            return self.mend_hole(host, sleeper, before, now_ns);
+        }
+        let is_at_gate = |member: &Participant| {
+            member.role.load(Ordering::Relaxed) == ROLE_GATING_SUBSCRIBER
+                && member.cursor.load(Ordering::Acquire) == before
+        };
+        sleeper.start_again(now_ns);
+        if self.is_stream() && self.members().any(|(_, member)| is_at_gate(member)) {
+            self.repair_members(host);
+        }
     }
 
     /// The owner of a hole by rule 0, when the channel has an exclusive writer.
@@ -260,14 +288,6 @@ impl<'m> Ring<'m> {
         }
         let head = self.entry.head.load(Ordering::Acquire);
         intent.is_take() && intent.positions(head).any(|x| self.is_stuck(x, head))
-    }
-
-    /// Whether a gating subscriber of this channel may be dead: what a writer that is held back asks the region about.
-    pub(super) fn has_gate_at(&self, least: u64) -> bool {
-        self.members().any(|(_, member)| {
-            member.role.load(Ordering::Relaxed) == ROLE_GATING_SUBSCRIBER
-                && member.cursor.load(Ordering::Acquire) == least
-        })
     }
 
     /// An operator's word over holes that nobody we know owns (`force`), and over stuck slots when no consumer is left

@@ -12,9 +12,7 @@ use super::record::{Polled, RecordWriter, record_bytes};
 use super::wait::{Look, Side, Sleeper, Waiter};
 use super::{PATIENCE_NS, Ring, TICK_NS, add_own, count};
 use crate::error::{Code, Fault};
-use crate::layout::{
-    MESSAGE_ABANDONED, MESSAGE_CONTINUATION, MESSAGE_CRC, Participant, SLOT_PAYLOAD,
-};
+use crate::layout::{MESSAGE_ABANDONED, MESSAGE_CONTINUATION, MESSAGE_CRC, Participant, SLOT_PAYLOAD};
 use crate::sync::{Ordering, fence, full_fence};
 
 const JUMPS_MAX: u32 = 64;
@@ -288,9 +286,7 @@ impl<'m> Subscriber<'m> {
     }
 
     fn mend<H: Host>(&mut self, host: &H, now: u64) {
-        if self.ring.is_hole(self.cursor) && self.sleeper.held_up(self.cursor, now) >= PATIENCE_NS {
-            self.ring.repair_hole(host, self.cursor);
-        }
+        self.ring.mend_hole(host, &mut self.sleeper, self.cursor, now);
         self.ticked = true;
     }
 

@@ -37,11 +37,12 @@ pub struct Sleeper {
     pub(super) slept: bool,
     pub(super) idle_ns: u64,
     held: Option<(u64, u64)>,
+    unattributed: Option<u64>,
 }
 
 impl Default for Sleeper {
     fn default() -> Self {
-        Self { spins: SPINS_MAX / 4, slept: false, idle_ns: 0, held: None }
+        Self { spins: SPINS_MAX / 4, slept: false, idle_ns: 0, held: None, unattributed: None }
     }
 }
 
@@ -57,9 +58,16 @@ impl Sleeper {
         }
     }
 
-    /// Something was mended: count anew.
-    pub(super) fn forget(&mut self) {
-        self.held = None;
+    /// Whether this is the first time that `position` turns out to be nobody's.
+    pub(super) fn is_news(&mut self, position: u64) -> bool {
+        self.unattributed.replace(position) != Some(position)
+    }
+
+    /// A repair was tried: the next one no sooner than after the same time again.
+    pub(super) fn start_again(&mut self, now_ns: u64) {
+        if let Some((_, since)) = &mut self.held {
+            *since = now_ns;
+        }
     }
 
     /// Spins while it is likely to pay: as long again as last time when it did, half as long when it did not.

@@ -3,9 +3,9 @@
 //! It reads shared words only: `head`, the participant's cursor, the slots. What the handle itself has to do about what
 //! was found (take over a dead one's slots, wake others for what it leaves) is told to it by its next call.
 
+use super::Ring;
 use super::host::Host;
 use super::wait::{Look, Side, Sleeper, Waiter};
-use super::{PATIENCE_NS, Ring};
 use crate::layout::Participant;
 use crate::sync::{AtomicU32, Ordering};
 
@@ -134,12 +134,9 @@ impl Waiter for Watcher<'_> {
     }
     fn idle<H: Host>(&mut self, host: &H) {
         let (now, position) = (host.monotonic_ns(), self.position());
-        if self.sleeper.held_up(position, now) >= PATIENCE_NS {
-            if self.ring.is_hole(position) {
-                self.ring.repair_hole(host, position);
-            } else if matches!(self.wanted, Wanted::Room(_)) && self.ring.is_stream() && self.ring.has_gate_at(position) {
-                self.ring.repair_members(host);
-            }
+        match self.wanted {
+            Wanted::Room(_) => self.ring.mend_room(host, &mut self.sleeper, position, now),
+            Wanted::Messages | Wanted::Stream => self.ring.mend_hole(host, &mut self.sleeper, position, now),
         }
         if self.wanted == Wanted::Messages {
             self.has_dead_taker = self.ring.has_dead_taker(host, self.me);

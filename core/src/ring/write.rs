@@ -7,11 +7,11 @@
 
 use super::host::{Host, step};
 use super::intent::{self, Kind};
+use super::payloads::Payloads;
 use super::slot::Header;
 use super::wait::{Look, Side, Sleeper, Waiter};
-use super::{PATIENCE_NS, Ring, TICK_NS, add_own, count};
+use super::{Ring, TICK_NS, add_own, count};
 use crate::error::{Code, Fault};
-use super::payloads::Payloads;
 use crate::layout::{CLAIM_MAX, MESSAGE_CONTINUATION, Participant};
 use crate::sync::{Ordering, fence};
 
@@ -43,7 +43,20 @@ impl<'m> Writer<'m> {
     pub fn new(ring: Ring<'m>, me: &'m Participant, pid: u32, runtime: u16) -> Self {
         let exclusive = ring.exclusive_writer().is_some();
         let least_cursor = if ring.is_stream() { ring.gate() } else { 0 };
-        Self { ring, me, pid, runtime, exclusive, least_cursor, last: 0, last_ns: 0, ticked_ns: 0, blocked_at: 0, wanted: 1, sleeper: Sleeper::default() }
+        Self {
+            ring,
+            me,
+            pid,
+            runtime,
+            exclusive,
+            least_cursor,
+            last: 0,
+            last_ns: 0,
+            ticked_ns: 0,
+            blocked_at: 0,
+            wanted: 1,
+            sleeper: Sleeper::default(),
+        }
     }
 
     /// The ring.
@@ -149,18 +162,7 @@ impl<'m> Writer<'m> {
     /// A hole of the lap before, or the cursor of a gating subscriber, may be a dead one's.
     pub(super) fn mend<H: Host>(&mut self, host: &H, now_ns: u64) {
         let before = self.blocked_at.wrapping_sub(self.ring.capacity());
-        if self.sleeper.held_up(self.blocked_at, now_ns) < PATIENCE_NS {
-            return;
-        }
-        if self.ring.is_hole(before) {
-            self.ring.repair_hole(host, before);
-        } else if self.ring.is_stream() && self.ring.has_gate_at(before) {
-            self.ring.repair_members(host);
-            self.least_cursor = self.ring.gate();
-        } else {
-            return;
-        }
-        self.sleeper.forget();
+        self.ring.mend_room(host, &mut self.sleeper, before, now_ns);
     }
 
     /// Whether `slots` could be written now. Remembers what is in the way if not.

@@ -8,6 +8,8 @@ mod bad;
 mod hash;
 mod intents;
 mod plain;
+#[cfg(target_os = "linux")]
+mod real;
 mod records;
 mod region;
 mod slots;

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use tailrace_core::layout::*;
 
 /// What a case is given from outside.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Inputs {
     pub boot_id: [u8; 16],
     pub region_id: [u8; 16],
@@ -117,6 +117,12 @@ impl Plain {
         plain
     }
 
+    /// A region that is there already.
+    pub fn over(bytes: &[u8]) -> Self {
+        let inputs = Inputs::default();
+        Self { bytes: bytes.to_vec(), inputs, claims: HashMap::new() }
+    }
+
     pub fn get(&self, path: &str, index: u64) -> u64 {
         self.read(place(path, index))
     }
@@ -142,6 +148,11 @@ impl Plain {
     fn store(&mut self, place: std::ops::Range<usize>, value: u64) {
         let size = place.len();
         self.bytes[place].copy_from_slice(&value.to_le_bytes()[..size]);
+    }
+
+    /// Fills a place with zeros.
+    pub fn blank(&mut self, place: std::ops::Range<usize>) {
+        self.bytes[place].fill(0);
     }
 
     /// Where a field of the slot that serves `position` is.

@@ -63,18 +63,26 @@ pub fn list(value: &Value) -> &[Value] {
     value.as_array().expect("a list")
 }
 
-/// The committed file, and whether it says what the rules say. With `TAILRACE_WRITE_VECTORS=1` it is written first; a
-/// vector that was published is never changed, another one is added.
+/// The committed file. With `TAILRACE_WRITE_VECTORS=1` it is written from the rules first; a vector that was published is never changed, another one is added.
 pub fn committed(name: &str, rules: &Value) -> Value {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../test/vectors").join(name);
     if std::env::var_os("TAILRACE_WRITE_VECTORS").is_some() {
         // Renamed into place, for another test may be reading it.
-        let fresh = path.with_extension(format!("{:?}", std::thread::current().id()));
+        let fresh = path_of(name).with_extension(format!("{:?}", std::thread::current().id()));
         std::fs::write(&fresh, lines(rules, 0) + "\n").expect("test/vectors can be written");
-        std::fs::rename(&fresh, &path).expect("test/vectors can be written");
+        std::fs::rename(&fresh, path_of(name)).expect("test/vectors can be written");
     }
+    committed_as_is(name)
+}
+
+/// The committed file.
+pub fn committed_as_is(name: &str) -> Value {
+    let path = path_of(name);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     serde_json::from_str(&text).expect("JSON")
+}
+
+fn path_of(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../test/vectors").join(name)
 }
 
 /// JSON with one item a line where it is long, and a run of bytes never broken.
