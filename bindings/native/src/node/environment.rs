@@ -1,0 +1,260 @@
+//! Environment: what this library keeps for one Node environment (the main thread, or a worker).
+//!
+//! Node calls the module's start once for each; from then on every raw callback finds its environment through the
+//! pointer that it was registered with, and every `#[napi]` function through the instance data. It lives until Node
+//! frees the instance data, at the very end.
+//!
+//! `process.exit()`, the end of a worker and `terminate()` run the clean-up hook: the sleeping threads end first, then
+//! every handle that was opened here and not closed is closed, as if its owner had done it. So a terminated worker
+//! leaves nothing behind that others would have to repair.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
+use std::ffi::{CString, c_void};
+use std::ptr::{self, NonNull};
+
+use napi::sys;
+use tailrace_core::error::{Code, Error, Result};
+use tailrace_core::region::Watch;
+
+use super::bell::{Bell, News};
+use super::desk::{Desk, FIELDS};
+use super::watcher::Watcher;
+use crate::handles::{self, Handle, Kind};
+
+/// One Node environment.
+pub struct Environment {
+    env: sys::napi_env,
+    desk: Cell<Option<Desk>>,
+    kept: RefCell<Vec<sys::napi_ref>>,
+    fail: Cell<sys::napi_ref>,
+    come: Cell<sys::napi_ref>,
+    opened: RefCell<HashSet<i64>>,
+    watcher: RefCell<Option<Watcher>>,
+}
+
+impl Environment {
+    /// Makes the environment's data, which Node frees at its end.
+    ///
+    /// # Safety
+    /// Called once for `env`, on its thread.
+    pub unsafe fn start(env: sys::napi_env) -> Option<NonNull<Self>> {
+        let environment = Box::into_raw(Box::new(Self {
+            env,
+            desk: Cell::new(None),
+            kept: RefCell::default(),
+            fail: Cell::new(ptr::null_mut()),
+            come: Cell::new(ptr::null_mut()),
+            opened: RefCell::default(),
+            watcher: RefCell::default(),
+        }));
+        // SAFETY: `environment` is a box that only `free` takes back.
+        let status = unsafe { sys::napi_set_instance_data(env, environment.cast(), Some(free), ptr::null_mut()) };
+        (status == sys::Status::napi_ok).then_some(NonNull::new(environment)?)
+    }
+
+    /// The data of `env`.
+    ///
+    /// # Safety
+    /// Called on the thread of `env`, after `start`.
+    pub unsafe fn of<'a>(env: sys::napi_env) -> Result<&'a Self> {
+        let mut data = ptr::null_mut();
+        // SAFETY: a pointer to a local.
+        unsafe { sys::napi_get_instance_data(env, &raw mut data) };
+        // SAFETY: what `start` stored, valid until the environment ends.
+        unsafe { data.cast::<Self>().as_ref() }
+            .ok_or_else(|| Error::new(Code::INTERNAL, "this environment was not started"))
+    }
+
+    /// Takes what JavaScript gives once: the desk, the function that throws, and the one that hears news.
+    ///
+    /// # Safety
+    /// The values are of this environment and valid for the call.
+    pub unsafe fn attach(&self, desk: sys::napi_value, fail: sys::napi_value, come: sys::napi_value) -> Result<()> {
+        // SAFETY: the caller's promise.
+        let (kind, length, data) = unsafe { typed_array(self.env, desk) }.ok_or_else(no_desk)?;
+        let numbers = NonNull::new(data.cast::<f64>()).filter(|numbers| numbers.is_aligned()).ok_or_else(no_desk)?;
+        if kind != sys::TypedarrayType::float64_array || length != FIELDS.len() {
+            return Err(no_desk());
+        }
+        let keep = |value| {
+            let mut reference = ptr::null_mut();
+            // SAFETY: the caller's promise, and a pointer to a local.
+            unsafe { sys::napi_create_reference(self.env, value, 1, &raw mut reference) };
+            self.kept.borrow_mut().push(reference);
+            reference
+        };
+        keep(desk);
+        self.fail.set(keep(fail));
+        self.come.set(keep(come));
+        // SAFETY: the array has the right kind and length, is kept, and JavaScript hands it to nobody else.
+        self.desk.set(Some(unsafe { Desk::new(numbers) }));
+        if self.watcher.borrow().is_none() {
+            // SAFETY: this thread is the environment's; `self` lives until the environment has ended.
+            let bell = unsafe { Bell::new(self.env, Some(come_to_bell), ptr::from_ref(self).cast_mut().cast()) };
+            let bell = bell.ok_or_else(|| Error::new(Code::INTERNAL, "Node refused a threadsafe function"))?;
+            *self.watcher.borrow_mut() = Some(Watcher::new(self.env, bell));
+            // After the bell's own hook, so that Node runs this one before it.
+            // SAFETY: as above.
+            unsafe { sys::napi_add_env_cleanup_hook(self.env, Some(end), ptr::from_ref(self).cast_mut().cast()) };
+        }
+        Ok(())
+    }
+
+    /// The desk.
+    #[inline(always)]
+    pub fn desk(&self) -> Result<Desk> {
+        self.desk.get().ok_or_else(no_desk)
+    }
+
+    /// Gives `content` a handle that ends with this environment.
+    pub fn open(&self, content: Handle) -> Result<i64> {
+        let handle = handles::insert(content)?;
+        self.opened.borrow_mut().insert(handle);
+        Ok(handle)
+    }
+
+    /// Closes a handle; says whether it was open.
+    pub fn close(&self, handle: i64) -> bool {
+        self.opened.borrow_mut().remove(&handle);
+        if let Some(watcher) = &mut *self.watcher.borrow_mut() {
+            watcher.forget(handle);
+        }
+        handles::close(handle)
+    }
+
+    /// Calls `call` with the watcher.
+    pub fn with_watcher<R>(&self, call: impl FnOnce(&mut Watcher) -> Result<R>) -> Result<R> {
+        call(self.watcher.borrow_mut().as_mut().ok_or_else(no_desk)?)
+    }
+
+    /// Tells of this handle when there is something to read for it, or room for so many slots.
+    pub fn wait(&self, handle: i64, slots: u64) -> Result<()> {
+        self.with_watcher(|watcher| watcher.wait(handle, slots, || watch(handle)))
+    }
+
+    /// Lets JavaScript throw.
+    #[cold]
+    pub fn throw(&self, error: &Error) {
+        let message = format!("{}; {}", error.message(), error.code().advice());
+        // SAFETY: the values are made here, on the environment's thread.
+        unsafe {
+            let (mut this, mut code, mut text, mut errno) =
+                (ptr::null_mut(), ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+            sys::napi_get_undefined(self.env, &raw mut this);
+            sys::napi_create_int32(self.env, error.code() as i32, &raw mut code);
+            sys::napi_create_string_utf8(self.env, message.as_ptr().cast(), message.len() as isize, &raw mut text);
+            sys::napi_create_int32(self.env, error.os_errno(), &raw mut errno);
+            let mut fail = ptr::null_mut();
+            sys::napi_get_reference_value(self.env, self.fail.get(), &raw mut fail);
+            if fail.is_null() {
+                let message = CString::new(message).unwrap_or_default();
+                sys::napi_throw_error(self.env, ptr::null(), message.as_ptr());
+            } else {
+                let arguments = [code, text, errno];
+                sys::napi_call_function(self.env, this, fail, 3, arguments.as_ptr(), ptr::null_mut());
+            }
+        }
+    }
+
+    /// Hands the news to JavaScript: handles that are ready, and (region, channel, kind, count) of what has grown.
+    fn report(&self) {
+        let news = match &mut *self.watcher.borrow_mut() {
+            Some(watcher) => watcher.answer(),
+            None => return,
+        };
+        let (mut ready, mut grown) = (Vec::new(), Vec::new());
+        for news in news {
+            match news {
+                News::Ready { handle, .. } => ready.push(handle as f64),
+                News::Grown { region, channel, kind, count } => {
+                    grown.extend([region as f64, f64::from(channel), kind as f64, count as f64]);
+                }
+            }
+        }
+        // SAFETY: the values are made here, on the environment's thread.
+        unsafe {
+            let (mut this, mut come) = (ptr::null_mut(), ptr::null_mut());
+            sys::napi_get_undefined(self.env, &raw mut this);
+            sys::napi_get_reference_value(self.env, self.come.get(), &raw mut come);
+            let arguments = [array(self.env, &ready), array(self.env, &grown)];
+            sys::napi_call_function(self.env, this, come, 2, arguments.as_ptr(), ptr::null_mut());
+        }
+    }
+}
+
+fn no_desk() -> Error {
+    Error::new(Code::INTERNAL, "attach was not called, or with something else than the desk")
+}
+
+fn watch(handle: i64) -> Result<Watch> {
+    match handles::kind(handle) {
+        Some(Kind::Producer) => handles::with_producer(handle, |producer| Ok(producer.watch())),
+        _ => handles::with_consumer(handle, |consumer| Ok(consumer.watch())),
+    }
+}
+
+/// Kind, length and place of a typed array.
+///
+/// # Safety
+/// `value` is a value of `env`, on its thread.
+#[inline(always)]
+pub unsafe fn typed_array(env: sys::napi_env, value: sys::napi_value) -> Option<(i32, usize, *mut c_void)> {
+    let (mut kind, mut length, mut data) = (0, 0, ptr::null_mut());
+    // SAFETY: the caller's promise, and pointers to locals.
+    let status = unsafe {
+        sys::napi_get_typedarray_info(
+            env,
+            value,
+            &raw mut kind,
+            &raw mut length,
+            &raw mut data,
+            ptr::null_mut(),
+            ptr::null_mut(),
+        )
+    };
+    (status == sys::Status::napi_ok).then_some((kind, length, data))
+}
+
+/// # Safety
+/// Called on the thread of `env`, within a handle scope.
+unsafe fn array(env: sys::napi_env, numbers: &[f64]) -> sys::napi_value {
+    let mut array = ptr::null_mut();
+    // SAFETY: the caller's promise, and pointers to locals.
+    unsafe {
+        sys::napi_create_array_with_length(env, numbers.len(), &raw mut array);
+        for (index, number) in numbers.iter().enumerate() {
+            let mut value = ptr::null_mut();
+            sys::napi_create_double(env, *number, &raw mut value);
+            sys::napi_set_element(env, array, index as u32, value);
+        }
+    }
+    array
+}
+
+unsafe extern "C" fn come_to_bell(env: sys::napi_env, _: sys::napi_value, context: *mut c_void, _: *mut c_void) {
+    if env.is_null() {
+        return;
+    }
+    // SAFETY: the bell was made with the environment, which lives longer.
+    unsafe { &*context.cast::<Environment>() }.report();
+}
+
+/// The clean-up hook.
+unsafe extern "C" fn end(environment: *mut c_void) {
+    // SAFETY: the hook was added with the environment, which Node frees later.
+    let environment = unsafe { &*environment.cast::<Environment>() };
+    if let Some(watcher) = &mut *environment.watcher.borrow_mut() {
+        watcher.end();
+    }
+    for handle in environment.opened.borrow_mut().drain() {
+        handles::close(handle);
+    }
+    environment.desk.set(None);
+}
+
+/// The finalizer of the instance data.
+unsafe extern "C" fn free(_: sys::napi_env, environment: *mut c_void, _: *mut c_void) {
+    // SAFETY: `start` made it from a box, and Node calls this once.
+    drop(unsafe { Box::from_raw(environment.cast::<Environment>()) });
+}

@@ -1,0 +1,221 @@
+//! Sleeper: one native thread that sleeps on behalf of many handles, so that the event loop need not.
+//!
+//! ```text
+//!   loop:    wait(handle) ──> Waiting ──────────────┐            ┌──> taken: waits again, or nobody asks
+//!   sleeper:                  word, look, arm, look, nap … Ready ┤
+//!   loop:                                                        └──> 1 ms later still Told: passed on to others
+//! ```
+//!
+//! After any return from a nap it looks at every handle that waits, because a nap ends for one word and says nothing
+//! of the others. A handle is told about once and then left alone until the loop waits for it again: while the loop is
+//! busy with what it has, nobody need wake this thread. What the loop was told of and still leaves in a queue 1 ms later
+//! is passed on, for another process may sleep while this one is busy (the writer woke only one of us).
+//!
+//! The list is shared with the loop's thread under a lock that is never held over a nap. Who changes the list calls the
+//! sleeper by its control word, which was read before the list was.
+
+#![allow(clippy::disallowed_types, reason = "the types are those of tailrace_core::sync; clippy sees through the door")]
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tailrace_core::region::{Look, Watch};
+use tailrace_core::sync::{AtomicU32, Ordering};
+
+use super::bell::{Bell, News};
+use super::nap::{self, Bed, Word};
+use super::tally::Tally;
+use crate::handles::{self, Kind};
+
+const NAP: Duration = Duration::from_millis(10);
+/// While a hole is ahead, and how long the loop has to take what it was told of.
+const PATIENCE: Duration = Duration::from_millis(1);
+/// A thread with nothing to do is called when there is.
+const LONG: Duration = Duration::from_secs(3600);
+
+enum State {
+    Idle,
+    Waiting { wait: u64, nap: Option<Nap> },
+    Told { since: Instant },
+}
+
+/// What was so before a nap.
+#[derive(Clone, Copy)]
+struct Nap {
+    word: u32,
+    due: Instant,
+}
+
+struct Entry {
+    handle: i64,
+    is_producer: bool,
+    watch: Watch,
+    state: State,
+}
+
+#[derive(Default)]
+struct List {
+    entries: Vec<Entry>,
+    tallies: Vec<Tally>,
+    is_ending: bool,
+}
+
+/// The shared part of one sleeping thread.
+pub struct Sleeper {
+    bed: Bed,
+    control: AtomicU32,
+    list: Mutex<List>,
+}
+
+impl Sleeper {
+    /// A sleeper with nothing to do.
+    pub fn new(bed: Bed) -> Self {
+        Self { bed, control: AtomicU32::new(0), list: Mutex::default() }
+    }
+
+    fn list(&self) -> MutexGuard<'_, List> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it can take one more.
+    pub fn has_room(&self) -> bool {
+        let list = self.list();
+        list.entries.len() + list.tallies.len() < self.bed.width()
+    }
+
+    /// Adds a handle that nobody waits for yet.
+    pub fn add(&self, handle: i64, watch: Watch) {
+        let is_producer = handles::kind(handle) == Some(Kind::Producer);
+        self.list().entries.push(Entry { handle, is_producer, watch, state: State::Idle });
+    }
+
+    /// Adds a region whose counters are to be reported.
+    pub fn add_tally(&self, tally: Tally) {
+        self.list().tallies.push(tally);
+        nap::call(&self.control);
+    }
+
+    /// Reports no more of a region, or sleeps no more for a handle.
+    pub fn remove(&self, handle: i64) {
+        let mut list = self.list();
+        list.entries.retain(|entry| entry.handle != handle);
+        list.tallies.retain(|tally| tally.region() != handle);
+        drop(list);
+        nap::call(&self.control);
+    }
+
+    /// Tells of this handle as soon as there is something to do for it.
+    pub fn wait(&self, handle: i64, wait: u64, slots: u64) {
+        self.change(handle, |entry| {
+            if entry.is_producer {
+                entry.watch.want_room(slots);
+            }
+            entry.state = State::Waiting { wait, nap: None };
+        });
+        nap::call(&self.control);
+    }
+
+    /// Nobody waits any more.
+    pub fn cancel(&self, handle: i64) {
+        self.change(handle, |entry| entry.state = State::Idle);
+    }
+
+    fn change(&self, handle: i64, change: impl FnOnce(&mut Entry)) {
+        if let Some(entry) = self.list().entries.iter_mut().find(|entry| entry.handle == handle) {
+            change(entry);
+        }
+    }
+
+    /// Ends `run`.
+    pub fn end(&self) {
+        self.list().is_ending = true;
+        nap::call(&self.control);
+    }
+
+    /// The thread: until `end`.
+    pub fn run(&self, bell: &Bell) {
+        let mut words = Vec::with_capacity(self.bed.width());
+        let mut news = Vec::new();
+        loop {
+            // sync: control-word. Acquire, before the list is read; pairs with the Release in `nap::call`.
+            let control = self.control.load(Ordering::Acquire);
+            words.clear();
+            let Some(longest) = self.look(&mut words, &mut news) else { return };
+            bell.ring(&news);
+            news.clear();
+            self.bed.sleep(&words, Word::private(&self.control, control), longest);
+        }
+    }
+
+    /// Looks at everything once: what to sleep on, what to tell, and how long nothing else is due.
+    fn look(&self, words: &mut Vec<Word>, news: &mut Vec<News>) -> Option<Duration> {
+        let mut list = self.list();
+        if list.is_ending {
+            return None;
+        }
+        let now = Instant::now();
+        let mut due = now + LONG;
+        for entry in &mut list.entries {
+            if let Some(at) = entry.look(now, words, news) {
+                due = due.min(at);
+            }
+        }
+        for tally in &mut list.tallies {
+            due = due.min(tally.look(now, news));
+        }
+        Some(due.saturating_duration_since(now))
+    }
+}
+
+impl Entry {
+    /// Looks once; says when the next thing is due.
+    fn look(&mut self, now: Instant, words: &mut Vec<Word>, news: &mut Vec<News>) -> Option<Instant> {
+        match self.state {
+            State::Idle => None,
+            State::Told { since } if now >= since + PATIENCE => {
+                if self.watch.look() == Look::Ready {
+                    self.watch.pass_on();
+                }
+                self.state = State::Idle;
+                None
+            }
+            State::Told { since } => Some(since + PATIENCE),
+            State::Waiting { wait, nap } => match self.ready_or_nap(now, nap) {
+                None => {
+                    news.push(News::Ready { handle: self.handle, wait });
+                    self.state = State::Told { since: now };
+                    Some(now + PATIENCE)
+                }
+                Some(nap) => {
+                    words.push(Word::shared(self.watch.futex(), nap.word));
+                    self.state = State::Waiting { wait, nap: Some(nap) };
+                    Some(nap.due)
+                }
+            },
+        }
+    }
+
+    /// `None` when there is something to do, else what to remember over the nap.
+    fn ready_or_nap(&self, now: Instant, nap: Option<Nap>) -> Option<Nap> {
+        let word = self.watch.word();
+        let has_news = nap.is_none_or(|nap| nap.word != word);
+        let is_due = nap.is_some_and(|nap| now >= nap.due);
+        let seen = if nap.is_none() || !(has_news || is_due) { self.watch.look() } else { Look::Empty };
+        // Who slept says so to its handle, which then wakes others for what it leaves.
+        let has_slept = nap.is_some() && (has_news || is_due || seen == Look::Ready);
+        let seen = if has_slept { self.watch.after_sleep(!has_news) } else { seen };
+        if seen == Look::Ready {
+            return None;
+        }
+        self.watch.arm();
+        let due = |length| match nap {
+            Some(nap) if !has_news && !is_due => nap.due.min(now + length),
+            _ => now + length,
+        };
+        match self.watch.look() {
+            Look::Ready => None,
+            Look::Empty => Some(Nap { word, due: due(NAP) }),
+            Look::Hole => Some(Nap { word, due: due(PATIENCE) }),
+        }
+    }
+}
