@@ -1,0 +1,238 @@
+/**
+ * Consumer: reads one channel, as one of the consumers of a queue or as a subscriber of a stream.
+ *
+ * `poll` and `take` never wait; `for await` does, and each of its batches is released when the next is asked for, or the
+ * loop is left. From a queue it takes, so a process that dies over a batch loses none of it; a stream has nothing to
+ * take, its reader only has a cursor.
+ *
+ * Records are copied once, into a chunk of memory that batches are cut from until it is used up; then it is left to them
+ * and replaced. A chunk of 256 KiB costs 4 ns for each message of 64 B; fresh memory for each batch 8, a copy of each
+ * batch out of one buffer 7. With `reuse` there is one chunk, and a batch is valid until the next call.
+ */
+import { Batch, type Claimant } from './batch.ts';
+import { failure, wrongArgument } from './error.ts';
+import { NUMBERS } from './generated/errors.ts';
+import { Batches, Singles } from './iteration.ts';
+import { Chunk, type Message } from './message.ts';
+import { ANSWER, AT, BYTES, COUNT, desk, HANDLE, LOST, type Native, native } from './native.ts';
+import { forget, Wait, type WaitOptions } from './waiting.ts';
+
+/** How a consumer is opened. */
+export interface ConsumerOptions {
+  /** Where a subscriber of a stream begins; default 'latest'. A queue has no such choice. */
+  from?: 'latest' | 'oldest';
+  /** Holds the stream's writers back when this subscriber is slow, on any stream. */
+  gating?: boolean;
+  /** Name for people, in `tailrace top`; at most 16 bytes are kept. */
+  label?: string;
+  /** Processor to pin the calling thread to. */
+  pin?: number;
+  /** Ends every wait of this consumer: `for await` throws the signal's reason. */
+  signal?: AbortSignal;
+  /** Most messages of a batch of `for await`; default 256. */
+  limit?: number;
+  /** One buffer for all batches: no memory is allocated, and a batch is valid until the next call of the consumer. */
+  reuse?: boolean;
+}
+
+/** Most messages of a batch. */
+export const BATCH_LIMIT = 256;
+
+const CHUNK_BYTES = 256 * 1024;
+/** A fresh chunk has room for the expected batch up to this; a larger message gets one of its own size. */
+const EXPECTED_BYTES_MAX = 1024 * 1024;
+/** What a record is expected to need before the first one was seen: 64 bytes of payload. */
+const RECORD_BYTES = 104;
+const TOO_LARGE = NUMBERS.ERR_TOO_LARGE;
+
+/** Closes the handle of a consumer that was forgotten. */
+const forgotten = new FinalizationRegistry<number>((handle) => native().close(handle));
+
+/** Reads one channel. */
+export class Consumer implements Claimant, AsyncIterable<Batch> {
+  /** Name of the channel. */
+  readonly channel: string;
+  /** Whether messages can be taken: it is a queue, of a region with recovery. */
+  readonly #canTake: boolean;
+  readonly #native: Native;
+  readonly #handle: number;
+  readonly #signal: AbortSignal | undefined;
+  readonly #limit: number;
+  readonly #isReusing: boolean;
+  readonly #wait: Wait;
+  #chunk = new Chunk(0);
+  #recordBytes = RECORD_BYTES;
+  #claim: Batch | undefined;
+  #leftover: Batch | undefined;
+  #isClosed = false;
+
+  /** @internal */
+  constructor(handle: number, channel: string, canTake: boolean, options: ConsumerOptions) {
+    this.channel = channel;
+    this.#canTake = canTake;
+    this.#native = native();
+    this.#handle = handle;
+    this.#signal = options.signal;
+    this.#limit = options.limit ?? BATCH_LIMIT;
+    this.#isReusing = options.reuse ?? false;
+    this.#wait = new Wait(handle);
+    forgotten.register(this, handle, this);
+  }
+
+  /** Copies up to `limit` messages out of the channel and releases them; an empty batch when there are none. */
+  poll(limit?: number): Batch;
+  /** Calls `call` with each of up to `limit` messages; how many. */
+  poll(call: (message: Message) => void, limit?: number): number;
+  poll(first?: number | ((message: Message) => void), second?: number): Batch | number {
+    if (typeof first !== 'function') return this.#poll(first ?? BATCH_LIMIT);
+    const batch = this.#poll(second ?? BATCH_LIMIT);
+    batch.forEach(first);
+    return batch.length;
+  }
+
+  #poll(limit: number): Batch {
+    const leftover = this.#leftover;
+    if (leftover !== undefined) {
+      this.#leftover = undefined;
+      return leftover;
+    }
+    const count = this.#fill(limit, this.#native.poll);
+    return this.#cut(count, undefined);
+  }
+
+  /**
+   * Claims up to `limit` messages of a queue, and hands out copies. They stay claimed until the batch is released, or the
+   * scope of `using batch = …` is left.
+   */
+  take(limit: number = BATCH_LIMIT): Batch {
+    const count = this.#fill(limit, this.#native.take);
+    const batch = this.#cut(count, this);
+    if (count > 0) this.#claim = batch;
+    return batch;
+  }
+
+  /** Fills the chunk with records, whatever room that takes; how many. */
+  #fill(limit: number, call: (buffer: Uint8Array) => void): number {
+    if (!(limit >= 1)) throw wrongArgument(`limit is ${limit}; give a number of messages, at least 1`);
+    let expected = Math.min(limit * this.#recordBytes, EXPECTED_BYTES_MAX);
+    for (;;) {
+      const chunk = this.#chunk.room < expected || this.#isReusing ? this.#replace(expected) : this.#chunk;
+      desk[HANDLE] = this.#handle;
+      desk[COUNT] = limit;
+      desk[AT] = chunk.at;
+      call(chunk.bytes);
+      const answer = desk[ANSWER]!;
+      if (answer !== TOO_LARGE) return answer;
+      expected = desk[BYTES]!;
+    }
+  }
+
+  /** A chunk with room for `bytes`. */
+  #replace(bytes: number): Chunk {
+    if (this.#isReusing && this.#chunk.bytes.length >= bytes) this.#chunk.at = 0;
+    else this.#chunk = new Chunk(Math.max(CHUNK_BYTES, bytes));
+    return this.#chunk;
+  }
+
+  /** Cuts what the last call filled off the chunk. */
+  #cut(count: number, claimant: Claimant | undefined): Batch {
+    const chunk = this.#chunk;
+    const start = chunk.at;
+    if (count > 0) {
+      const bytes = desk[BYTES]!;
+      chunk.at = start + bytes;
+      const mean = bytes / count;
+      this.#recordBytes = mean > this.#recordBytes ? mean : this.#recordBytes + (mean - this.#recordBytes) / 16;
+    }
+    return new Batch(chunk, start, chunk.at, count, desk[LOST]!, claimant);
+  }
+
+  /** Waits until there is something to poll (true), or the time is up (false). Another consumer may be faster. */
+  wait(options: WaitOptions = {}): Promise<boolean> {
+    if (this.#isClosed) return Promise.reject(closed());
+    if (this.#leftover !== undefined) return Promise.resolve(true);
+    const signal = joined(options.signal, this.#signal);
+    return this.#wait.begin(1, { signal, timeoutMs: options.timeoutMs });
+  }
+
+  /** Batches, without an end: each is released when the next is asked for, or the loop is left. */
+  [Symbol.asyncIterator](): Batches {
+    return new Batches(this, this.#limit, this.#canTake, this.#signal);
+  }
+
+  /** Messages, without an end. Of a loop that is left, those that were handed out are released, the others kept. */
+  messages(): Singles {
+    return new Singles(this, new Batches(this, this.#limit, this.#canTake, this.#signal));
+  }
+
+  /** Positions that were written and not read. */
+  get depth(): number {
+    desk[HANDLE] = this.#handle;
+    this.#native.depth();
+    return desk[ANSWER]! + (this.#leftover?.length ?? 0);
+  }
+
+  /** Positions that this subscriber has lost, because it was slower than a stream's writers. */
+  get lost(): number {
+    desk[HANDLE] = this.#handle;
+    this.#native.lost();
+    return desk[ANSWER]!;
+  }
+
+  /** @internal */
+  hasClaim(batch: Batch): boolean {
+    return this.#claim === batch;
+  }
+
+  /** @internal */
+  releaseClaim(batch: Batch, count: number | undefined): number {
+    if (this.#isClosed || this.#claim !== batch) return 0;
+    if (count !== undefined && !(count >= 0)) throw wrongArgument(`count is ${count}; give a number of messages`);
+    desk[HANDLE] = this.#handle;
+    desk[COUNT] = count ?? -1;
+    this.#native.release();
+    if (count === undefined) this.#claim = undefined;
+    return desk[ANSWER]!;
+  }
+
+  /** @internal */
+  keepClaim(batch: Batch): number {
+    if (this.#isClosed || this.#claim !== batch) return 0;
+    desk[HANDLE] = this.#handle;
+    this.#native.keep();
+    this.#claim = undefined;
+    return desk[ANSWER]!;
+  }
+
+  /** Hands `batch` out first, next time. @internal */
+  putBack(batch: Batch): void {
+    if (batch.length > 0) this.#leftover = batch;
+  }
+
+  /** Ends the consumer: a wait ends with ERR_CLOSED, what is claimed is released. A second time is nothing. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#claim = undefined;
+    forgotten.unregister(this);
+    this.#wait.end(closed());
+    forget(this.#handle);
+    this.#native.close(this.#handle);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+  }
+}
+
+function closed(): Error {
+  return failure('ERR_CLOSED', 'the consumer was closed');
+}
+
+function joined(one: AbortSignal | undefined, other: AbortSignal | undefined): AbortSignal | undefined {
+  return one && other ? AbortSignal.any([one, other]) : (one ?? other);
+}

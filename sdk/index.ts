@@ -1,0 +1,29 @@
+/**
+ * Tailrace: messages between processes of one host, through shared memory that survives any kill.
+ *
+ * Everything people use is here; `region.ts` is where to begin reading.
+ */
+import { native } from './native.ts';
+
+export type { Batch } from './batch.ts';
+export type { Consumer, ConsumerOptions } from './consumer.ts';
+export { type Code, TailraceError } from './error.ts';
+export { RUNTIME_C, RUNTIME_NODE, RUNTIME_PYTHON, RUNTIME_RUST, RUNTIME_WASM } from './generated/layout.ts';
+export type { Message } from './message.ts';
+export type { Producer, ProducerOptions, SendOptions, WriteOptions } from './producer.ts';
+export {
+  type ChannelOptions,
+  type CreateOptions,
+  type Growth,
+  type OpenOptions,
+  Region,
+  type RegionEvents,
+  type UnblockOptions,
+} from './region.ts';
+export type { ChannelInfo, ClaimedSlot, Counters, ParticipantInfo, RegionStats, Unblocked } from './stats.ts';
+export type { WaitOptions } from './waiting.ts';
+
+/** The clock of message timestamps: nanoseconds since 1970. */
+export function now(): bigint {
+  return native().now();
+}

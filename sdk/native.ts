@@ -1,0 +1,133 @@
+/**
+ * Native: the library of the Rust core, looked for when it is first needed.
+ *
+ * Importing this package never fails: on another platform, or where the library is missing, the first call that needs it
+ * throws ERR_UNSUPPORTED and lists what was tried. Numbers cross on the `desk`, an array that both sides see, because
+ * each argument of a native call costs as much as the whole work on it (bindings/native/src/node/desk.rs).
+ */
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { failure, throwNative } from './error.ts';
+import { LAYOUT_HASH } from './generated/layout.ts';
+
+/** Index of a number on the desk. */
+export const HANDLE = 0;
+/** The user's number for the kind of message. */
+export const TYPE = 1;
+/** How many messages; negative for all. */
+export const COUNT = 2;
+/** Where in the buffer the first record goes. */
+export const AT = 3;
+/** What the call answers. */
+export const ANSWER = 4;
+/** Bytes used, or needed. */
+export const BYTES = 5;
+/** Positions lost before the first message. */
+export const LOST = 6;
+
+const DESK_FIELDS = ['handle', 'type', 'count', 'at', 'answer', 'bytes', 'lost', 'spare'];
+
+/** What a call needs, and what it answers. */
+export const desk = new Float64Array(DESK_FIELDS.length);
+
+/** Bits of `open` and `create`. */
+export const OPEN = { READ_ONLY: 1, NO_RECOVERY: 2, HUGEPAGES: 4, LOCK_MEMORY: 8 } as const;
+/** Where a subscriber begins. */
+export const FROM = { DEFAULT: 0, LATEST: 1, OLDEST: 2 } as const;
+/** Bits of `openConsumer`. */
+export const GATING = 1;
+/** Bits of `unblock`. */
+export const UNBLOCK = { FORCE: 1, DROP: 2 } as const;
+
+/** Handles that have something to do; then region, channel, kind and count of what has grown, one after the other. */
+type Come = (ready: number[], grown: number[]) => void;
+
+/** The functions of the library; those in the second half take and leave their numbers on the desk. */
+export interface Native {
+  attach(desk: Float64Array, fail: typeof throwNative, come: Come): void;
+  deskFields(): string[];
+  layoutHashOfLibrary(): number;
+  regionCreate(path: string, limitBytes: number, mode: number, lockTimeoutMs: number, flags: number): number;
+  regionOpen(path: string, lockTimeoutMs: number, payloadOffset: number, flags: number): number;
+  regionOpenOrCreate(
+    path: string,
+    limitBytes: number,
+    mode: number,
+    lockTimeoutMs: number,
+    payloadOffset: number,
+    flags: number,
+  ): number;
+  regionRemove(path: string): void;
+  createChannel(region: number, name: string, flags: number, capacity: number): number;
+  channels(region: number): string;
+  stats(region: number): string;
+  unblock(region: number, channel: string | null, flags: number): string;
+  listen(region: number, isListening: boolean): void;
+  openProducer(region: number, channel: string, label: string, pin: number): number;
+  openConsumer(region: number, channel: string, label: string, pin: number, from: number, flags: number): number;
+  close(handle: number): boolean;
+
+  now(): bigint;
+  write(payload: Uint8Array): void;
+  writePacked(packed: Uint8Array): void;
+  lastSequence(): void;
+  poll(buffer: Uint8Array): void;
+  take(buffer: Uint8Array): void;
+  release(): void;
+  keep(): void;
+  depth(): void;
+  lost(): void;
+  wait(): void;
+  cancel(): void;
+}
+
+let loaded: Native | undefined;
+let come: Come = () => {};
+
+/** Says who hears the news of the waiting thread. */
+export function onNews(hear: Come): void {
+  come = hear;
+}
+
+/** Where the library may be, in the order in which it is looked for. */
+export function candidates(): string[] {
+  const told = process.env.TAILRACE_LIBRARY;
+  if (told) return [told];
+  const packaged = `../native/${process.platform}-${process.arch}/tailrace.node`;
+  const built = '../target/release/libtailrace_native.so';
+  return [packaged, built].map((place) => fileURLToPath(new URL(place, import.meta.url)));
+}
+
+function open(file: string): Native {
+  if (!existsSync(file)) throw new Error('there is no such file');
+  const module: { exports: Partial<Native> } = { exports: {} };
+  process.dlopen(module, file);
+  const native = module.exports as Native;
+  if (!native.attach || native.deskFields().join() !== DESK_FIELDS.join()) {
+    throw new Error('this file belongs to another version of tailrace');
+  }
+  if (native.layoutHashOfLibrary() !== LAYOUT_HASH) {
+    throw new Error('this file was built with another layout of the shared bytes');
+  }
+  native.attach(desk, throwNative, (ready, grown) => come(ready, grown));
+  return native;
+}
+
+/** The library. */
+export function native(): Native {
+  if (loaded) return loaded;
+  const tried: string[] = [];
+  if (process.platform !== 'linux') {
+    tried.push(`this platform is ${process.platform}-${process.arch}, and regions need Linux (x64 or arm64)`);
+  } else {
+    for (const file of candidates()) {
+      try {
+        loaded = open(file);
+        return loaded;
+      } catch (error) {
+        tried.push(`${file}: ${error instanceof Error ? error.message : error}`);
+      }
+    }
+  }
+  throw failure('ERR_UNSUPPORTED', `the native library could not be loaded. Tried: ${tried.join(' · ')}`);
+}

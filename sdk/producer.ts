@@ -1,0 +1,115 @@
+/**
+ * Producer: writes messages to one channel.
+ *
+ * `write` and `writeBatch` never wait: full is an answer. `send` waits for room.
+ */
+import { failure, wrongArgument } from './error.ts';
+import { ANSWER, COUNT, desk, HANDLE, type Native, native, TYPE } from './native.ts';
+import { Outbox } from './outbox.ts';
+import { pack } from './packing.ts';
+import { forget, type WaitOptions } from './waiting.ts';
+
+/** How a producer is opened. */
+export interface ProducerOptions {
+  /** Name for people, in `tailrace top`; at most 16 bytes are kept. */
+  label?: string;
+  /** Processor to pin the calling thread to. */
+  pin?: number;
+}
+
+/** What goes with a message. */
+export interface WriteOptions {
+  /** The user's number for the kind of message, 0 to 4,294,967,295; default 0. */
+  type?: number;
+}
+
+/** How a message is sent. */
+export interface SendOptions extends WriteOptions, WaitOptions {}
+
+/** Closes the handle of a producer that was forgotten. */
+const forgotten = new FinalizationRegistry<number>((handle) => native().close(handle));
+
+function typeOf(options: WriteOptions | undefined): number {
+  if (options === undefined) return 0;
+  const type = options.type;
+  if (type === undefined) return 0;
+  if (type !== type >>> 0) throw wrongArgument(`type is ${type}; give a whole number from 0 to 4,294,967,295`);
+  return type;
+}
+
+/** Writes to one channel. */
+export class Producer {
+  /** Name of the channel. */
+  readonly channel: string;
+  readonly #native: Native;
+  readonly #handle: number;
+  #outbox: Outbox | undefined;
+  #isClosed = false;
+
+  /** @internal */
+  constructor(handle: number, channel: string) {
+    this.channel = channel;
+    this.#native = native();
+    this.#handle = handle;
+    forgotten.register(this, handle, this);
+  }
+
+  /** Writes one message; false when there is no room. */
+  write(payload: Uint8Array, options?: WriteOptions): boolean {
+    desk[TYPE] = typeOf(options);
+    desk[HANDLE] = this.#handle;
+    this.#native.write(payload);
+    return desk[ANSWER] === 1;
+  }
+
+  /** Writes as many of the first payloads as there is room for, in one native call; how many. */
+  writeBatch(payloads: readonly Uint8Array[], options?: WriteOptions): number {
+    const packed = pack(payloads);
+    desk[TYPE] = typeOf(options);
+    desk[HANDLE] = this.#handle;
+    desk[COUNT] = payloads.length;
+    this.#native.writePacked(packed);
+    return desk[ANSWER]!;
+  }
+
+  /**
+   * Writes as soon as there is room, after what was sent before; resolves to the message's sequence. Do not change the
+   * payload before that. Rejects with ERR_TIMED_OUT, ERR_CLOSED, or the signal's reason; then nothing was written.
+   */
+  send(payload: Uint8Array, options: SendOptions = {}): Promise<bigint> {
+    this.#outbox ??= new Outbox(this.#handle, (bytes, type) => this.#writeOne(bytes, type));
+    return this.#outbox.send(payload, typeOf(options), options);
+  }
+
+  #writeOne(payload: Uint8Array, type: number): bigint | undefined {
+    desk[TYPE] = type;
+    desk[HANDLE] = this.#handle;
+    this.#native.write(payload);
+    return desk[ANSWER] === 1 ? this.lastSequence : undefined;
+  }
+
+  /** Sequence of the newest message that this producer wrote, or 0. */
+  get lastSequence(): bigint {
+    desk[HANDLE] = this.#handle;
+    this.#native.lastSequence();
+    return BigInt(desk[ANSWER]!);
+  }
+
+  /** Ends the producer; what waits for room is given up with ERR_CLOSED. A second time is nothing. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    forgotten.unregister(this);
+    this.#outbox?.close(failure('ERR_CLOSED', 'the producer was closed before there was room'));
+    forget(this.#handle);
+    this.#native.close(this.#handle);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+  }
+}

@@ -1,0 +1,258 @@
+/**
+ * Region: a file of shared memory with channels in it, which every process maps that opens it.
+ */
+import { EventEmitter } from 'node:events';
+import { Consumer, type ConsumerOptions } from './consumer.ts';
+import { wrongArgument } from './error.ts';
+import {
+  CHANNEL_CHECKSUM,
+  CHANNEL_EXCLUSIVE_CONSUMER,
+  CHANNEL_EXCLUSIVE_PRODUCER,
+  CHANNEL_FOREIGN_CODE,
+  CHANNEL_FOREIGN_DOCUMENT,
+  CHANNEL_GATED,
+  CHANNEL_QUEUE,
+  CHANNEL_STREAM,
+} from './generated/layout.ts';
+import { FROM, GATING, native, OPEN, UNBLOCK } from './native.ts';
+import { Producer, type ProducerOptions } from './producer.ts';
+import { type ChannelInfo, parseStats, type RegionStats, type Unblocked } from './stats.ts';
+import { forget, listen } from './waiting.ts';
+
+/** How a region is made. */
+export interface CreateOptions {
+  /** The file may grow up to this; default 64 MiB. */
+  limitBytes?: number;
+  /** Permission bits: 0o600, 0o640 or 0o660; default 0o600. */
+  mode?: number;
+  /** Longest wait for the region's lock, when channels are made and handles opened; default 1,000. */
+  lockTimeoutMs?: number;
+  /** Asks the kernel for huge pages. */
+  hugepages?: boolean;
+  /** Keeps the pages in memory once they were touched. */
+  lock?: boolean;
+}
+
+/** How a region is opened. */
+export interface OpenOptions {
+  /** Maps for reading only: ungated streams, no entry among the participants. */
+  readOnly?: boolean;
+  /** False opens regions of programs that know only the published layout, too; default true. */
+  recovery?: boolean;
+  /** Where payloads begin in the slots of such a region; default 48. */
+  payloadOffset?: 48 | 64;
+  /** Longest wait for the region's lock, when channels are made and handles opened; default 1,000. */
+  lockTimeoutMs?: number;
+  /** Asks the kernel for huge pages. */
+  hugepages?: boolean;
+  /** Keeps the pages in memory once they were touched. */
+  lock?: boolean;
+}
+
+/** How a channel is made. */
+export interface ChannelOptions {
+  /** 'queue': each message to one consumer; 'stream': each message to every subscriber. Default 'queue'. */
+  kind?: 'queue' | 'stream';
+  /** Slots, a power of two; default 1,024. A message of up to 1,024 bytes needs one. */
+  capacity?: number;
+  /** One producer at a time, which is faster. */
+  exclusiveProducer?: boolean;
+  /** One consumer at a time, which is faster; queues only. */
+  exclusiveConsumer?: boolean;
+  /** Writers wait for the slowest subscriber; streams only. */
+  gated?: boolean;
+  /** Every message carries a CRC. */
+  checksum?: boolean;
+  /** Shared with programs that know only the published layout: by its document, or by its code. Queues only. */
+  foreign?: 'document' | 'code';
+}
+
+/** What can be done by hand. */
+export interface UnblockOptions {
+  /** Only this channel. */
+  channel?: string;
+  /** Makes tombstones of holes that nobody known owns. */
+  force?: boolean;
+  /** Releases what dead consumers had taken, where no consumer is left. */
+  drop?: boolean;
+}
+
+/** What has grown since the last time, at most every 100 ms. */
+export interface Growth {
+  /** Name of the channel. */
+  channel: string;
+  count: number;
+}
+
+/** What `on` tells of. */
+export interface RegionEvents {
+  /** Something that a dead process left behind was repaired. */
+  recovered: [growth: Growth];
+  /** Subscribers lost positions, because they were slower than the writers. */
+  lost: [growth: Growth];
+  /** Positions whose writer died were skipped. */
+  abandoned: [growth: Growth];
+}
+
+const EVENTS = ['recovered', 'lost', 'abandoned'] as const;
+const DEFAULTS = { limitBytes: 64 * 1024 * 1024, mode: 0o600, lockTimeoutMs: 1_000, capacity: 1_024 };
+
+/** Closes the handle of a region that was forgotten. */
+const forgotten = new FinalizationRegistry<number>((handle) => native().close(handle));
+
+/** A region. */
+export class Region extends EventEmitter<RegionEvents> {
+  /** The name of the file, as it was given. */
+  readonly path: string;
+  readonly #handle: number;
+  readonly #isRecovering: boolean;
+  #isClosed = false;
+
+  private constructor(path: string, handle: number, isRecovering: boolean) {
+    super();
+    this.path = path;
+    this.#handle = handle;
+    this.#isRecovering = isRecovering;
+    forgotten.register(this, handle, this);
+    this.on('newListener' as never, this.#listen as never);
+  }
+
+  /** Makes a region's file, which must not exist. */
+  static create(path: string, options: CreateOptions = {}): Region {
+    const { limitBytes, mode, lockTimeoutMs } = { ...DEFAULTS, ...options };
+    checkPath(path);
+    checkNumber('limitBytes', limitBytes);
+    const handle = native().regionCreate(path, limitBytes, mode, lockTimeoutMs, openFlags(options));
+    return new Region(path, handle, true);
+  }
+
+  /** Opens a region's file. */
+  static open(path: string, options: OpenOptions = {}): Region {
+    const lockTimeoutMs = options.lockTimeoutMs ?? DEFAULTS.lockTimeoutMs;
+    checkPath(path);
+    const handle = native().regionOpen(path, lockTimeoutMs, options.payloadOffset ?? 48, openFlags(options));
+    return new Region(path, handle, options.recovery ?? true);
+  }
+
+  /** Opens a region's file, or makes it when there is none. */
+  static openOrCreate(path: string, options: CreateOptions & OpenOptions = {}): Region {
+    const { limitBytes, mode, lockTimeoutMs } = { ...DEFAULTS, ...options };
+    checkPath(path);
+    checkNumber('limitBytes', limitBytes);
+    const offset = options.payloadOffset ?? 48;
+    const handle = native().regionOpenOrCreate(path, limitBytes, mode, lockTimeoutMs, offset, openFlags(options));
+    return new Region(path, handle, options.recovery ?? true);
+  }
+
+  /** Removes a region's file; whoever has it open gets ERR_GONE. */
+  static remove(path: string): void {
+    checkPath(path);
+    native().regionRemove(path);
+  }
+
+  /** Adds a channel, or finds it with the same options; its index. */
+  createChannel(name: string, options: ChannelOptions = {}): number {
+    const capacity = options.capacity ?? DEFAULTS.capacity;
+    checkNumber('capacity', capacity);
+    return native().createChannel(this.#handle, name, channelFlags(options), capacity);
+  }
+
+  /** What there is to know of every channel. */
+  channels(): ChannelInfo[] {
+    return parseStats(native().channels(this.#handle)) as ChannelInfo[];
+  }
+
+  /** What there is to know of the region, its channels, and who is attached. */
+  stats(): RegionStats {
+    return parseStats(native().stats(this.#handle)) as RegionStats;
+  }
+
+  /** A handle that writes to a channel. */
+  openProducer(channel: string, options: ProducerOptions = {}): Producer {
+    const handle = native().openProducer(this.#handle, channel, options.label ?? '', options.pin ?? -1);
+    return new Producer(handle, channel);
+  }
+
+  /** A handle that reads a channel. */
+  openConsumer(channel: string, options: ConsumerOptions = {}): Consumer {
+    const { from, gating, label, pin } = options;
+    if (from !== undefined && from !== 'latest' && from !== 'oldest') {
+      throw wrongArgument(`from is ${JSON.stringify(from)}; give 'latest' or 'oldest'`);
+    }
+    const start = from === undefined ? FROM.DEFAULT : from === 'latest' ? FROM.LATEST : FROM.OLDEST;
+    const isQueue = this.channels().find((info) => info.name === channel)?.kind === 'queue';
+    const handle = native().openConsumer(this.#handle, channel, label ?? '', pin ?? -1, start, gating ? GATING : 0);
+    return new Consumer(handle, channel, isQueue && this.#isRecovering, options);
+  }
+
+  /** Repairs now what the dead left behind, and what the options allow besides; what was done. */
+  unblock(options: UnblockOptions = {}): Unblocked[] {
+    const flags = (options.force ? UNBLOCK.FORCE : 0) | (options.drop ? UNBLOCK.DROP : 0);
+    return parseStats(native().unblock(this.#handle, options.channel ?? null, flags)) as Unblocked[];
+  }
+
+  /** Counters are looked at from the first listener on. */
+  #listen(event: string): void {
+    if (!(EVENTS as readonly string[]).includes(event) || this.#isClosed) return;
+    this.off('newListener' as never, this.#listen as never);
+    listen(this.#handle, (channel, kind, count) => {
+      const name = this.channels()[channel]?.name ?? String(channel);
+      const event = EVENTS[kind];
+      if (event) process.nextTick(() => this.emit(event, { channel: name, count }));
+    });
+  }
+
+  /** Closes the region; its producers and consumers stay open. A second time is nothing. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    forgotten.unregister(this);
+    forget(this.#handle);
+    native().close(this.#handle);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+  }
+}
+
+function openFlags(options: CreateOptions & OpenOptions): number {
+  return (
+    (options.readOnly ? OPEN.READ_ONLY : 0) |
+    (options.recovery === false ? OPEN.NO_RECOVERY : 0) |
+    (options.hugepages ? OPEN.HUGEPAGES : 0) |
+    (options.lock ? OPEN.LOCK_MEMORY : 0)
+  );
+}
+
+function channelFlags(options: ChannelOptions): number {
+  const { kind, foreign } = options;
+  if (kind !== undefined && kind !== 'queue' && kind !== 'stream') {
+    throw wrongArgument(`kind is ${JSON.stringify(kind)}; give 'queue' or 'stream'`);
+  }
+  if (foreign !== undefined && foreign !== 'document' && foreign !== 'code') {
+    throw wrongArgument(`foreign is ${JSON.stringify(foreign)}; give 'document' or 'code'`);
+  }
+  return (
+    (kind === 'stream' ? CHANNEL_STREAM : CHANNEL_QUEUE) |
+    (options.exclusiveProducer ? CHANNEL_EXCLUSIVE_PRODUCER : 0) |
+    (options.exclusiveConsumer ? CHANNEL_EXCLUSIVE_CONSUMER : 0) |
+    (options.gated ? CHANNEL_GATED : 0) |
+    (options.checksum ? CHANNEL_CHECKSUM : 0) |
+    (foreign === 'document' ? CHANNEL_FOREIGN_DOCUMENT : foreign === 'code' ? CHANNEL_FOREIGN_CODE : 0)
+  );
+}
+
+function checkPath(path: unknown): void {
+  if (typeof path !== 'string') throw wrongArgument(`path is a ${typeof path}; give the name of a file`);
+}
+
+function checkNumber(name: string, value: unknown): void {
+  if (!Number.isSafeInteger(value) || (value as number) < 0) {
+    throw wrongArgument(`${name} is ${String(value)}; give a whole number`);
+  }
+}

@@ -1,0 +1,99 @@
+/**
+ * Waiting: who waits for which handle, while a native thread sleeps for all of them.
+ *
+ * A wait is one call into the library; the thread calls the event loop back once for all handles that became ready
+ * (`News` in bindings/native/src/node). While somebody waits the process stays alive, as with an open socket. Nothing
+ * here spins, and there is no Worker.
+ */
+import { failure } from './error.ts';
+import { COUNT, desk, HANDLE, native, onNews } from './native.ts';
+
+/** How a wait is limited. */
+export interface WaitOptions {
+  /** Ends the wait: it rejects with the signal's reason. */
+  signal?: AbortSignal | undefined;
+  /** Longest wait, milliseconds; for ever without it. */
+  timeoutMs?: number | undefined;
+}
+
+/** Hears that a region's counter has grown: the channel's index, which counter, and by how much. */
+export type HearGrowth = (channel: number, kind: number, count: number) => void;
+
+const waits = new Map<number, () => void>();
+const listeners = new Map<number, HearGrowth>();
+
+onNews((ready, grown) => {
+  for (const handle of ready) {
+    const come = waits.get(handle);
+    waits.delete(handle);
+    come?.();
+  }
+  for (let index = 0; index < grown.length; index += 4) {
+    const [region, channel, kind, count] = grown.slice(index, index + 4) as [number, number, number, number];
+    listeners.get(region)?.(channel, kind, count);
+  }
+});
+
+/** Calls `come` once, as soon as the handle has something to read, or room for `slots`. */
+export function beginWait(handle: number, slots: number, come: () => void): void {
+  if (waits.has(handle)) throw failure('ERR_BUSY', 'somebody waits for this handle already');
+  desk[HANDLE] = handle;
+  desk[COUNT] = slots;
+  native().wait();
+  waits.set(handle, come);
+}
+
+/** Gives up a wait. */
+export function endWait(handle: number): void {
+  if (!waits.delete(handle)) return;
+  desk[HANDLE] = handle;
+  native().cancel();
+}
+
+/** Tells `hear` from now on what grows in a region's counters; without it, nobody. */
+export function listen(region: number, hear: HearGrowth | undefined): void {
+  if (hear) listeners.set(region, hear);
+  else listeners.delete(region);
+  native().listen(region, hear !== undefined);
+}
+
+/** Forgets a handle that was closed. */
+export function forget(handle: number): void {
+  waits.delete(handle);
+  listeners.delete(handle);
+}
+
+/** One wait of one handle, as a promise that can be ended from several sides. */
+export class Wait {
+  readonly #handle: number;
+  #settle: ((error: unknown, isReady: boolean) => void) | undefined;
+
+  constructor(handle: number) {
+    this.#handle = handle;
+  }
+
+  /** True when there is something to do, false when the time is up; rejects with the reason of an abort. */
+  begin(slots: number, options: WaitOptions): Promise<boolean> {
+    const { signal, timeoutMs } = options;
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    return new Promise((resolve, reject) => {
+      beginWait(this.#handle, slots, () => this.#settle?.(undefined, true));
+      const abort = () => this.end(signal?.reason);
+      const timer = timeoutMs === undefined ? undefined : setTimeout(() => this.#settle?.(undefined, false), timeoutMs);
+      signal?.addEventListener('abort', abort, { once: true });
+      this.#settle = (error, isReady) => {
+        this.#settle = undefined;
+        clearTimeout(timer);
+        signal?.removeEventListener('abort', abort);
+        endWait(this.#handle);
+        if (error === undefined) resolve(isReady);
+        else reject(error);
+      };
+    });
+  }
+
+  /** Ends the wait with an error, if there is one. */
+  end(error: unknown): void {
+    this.#settle?.(error, false);
+  }
+}
