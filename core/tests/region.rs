@@ -1,5 +1,5 @@
 //! The life of a region file, through the public API: made, opened, grown, removed, made again after a restart.
-#![cfg(target_os = "linux")]
+#![cfg(all(target_os = "linux", not(miri)))]
 #![allow(missing_docs, reason = "tests")]
 
 use std::fs::{File, OpenOptions as FileOptions};

@@ -1,5 +1,5 @@
 //! Regions between processes: full file systems, kills at any moment, forks.
-#![cfg(target_os = "linux")]
+#![cfg(all(target_os = "linux", not(miri)))]
 #![allow(missing_docs, reason = "tests")]
 
 use std::io::{BufRead, BufReader};

@@ -211,7 +211,7 @@ fn exists(path: &Path) -> Error {
     Error::new(Code::EXISTS, format!("{} exists already", path.display()))
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux", not(miri)))]
 mod tests {
     use super::*;
     use crate::region::Region;

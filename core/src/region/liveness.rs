@@ -84,7 +84,7 @@ impl Host for Shared {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux", not(miri)))]
 mod tests {
     use super::*;
     use crate::layout::{MAGIC, STATE_LIVE};

@@ -131,7 +131,7 @@ impl Drop for LockFile {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux", not(miri)))]
 mod tests {
     use super::*;
     use crate::region::{CreateOptions, OpenOptions, Region};

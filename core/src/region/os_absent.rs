@@ -16,12 +16,13 @@ pub enum Access {
 
 /// An open file: there is none.
 #[derive(Debug)]
-pub enum Descriptor {}
+#[allow(dead_code, reason = "never made, so that nothing else is ever reached")]
+pub struct Descriptor(i32);
 
 impl Descriptor {
     /// The kernel's number for it.
     pub fn number(&self) -> i32 {
-        match *self {}
+        self.0
     }
 }
 
@@ -91,9 +92,7 @@ refused! {
 
 pub fn close(_number: i32) {}
 
-pub fn unlock(descriptor: &Descriptor, _offset: u64) {
-    match *descriptor {}
-}
+pub fn unlock(_descriptor: &Descriptor, _offset: u64) {}
 
 /// Nothing: no mapping was ever made.
 ///
