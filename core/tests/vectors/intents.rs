@@ -1,6 +1,6 @@
 //! `intents.json`: the word in which a participant says what it is about to do.
 
-use crate::plain::{pack, unpack};
+use crate::claims::{pack, unpack};
 use crate::sparse::{committed, list, number};
 use serde_json::{Value, json};
 use tailrace_core::layout::INTENT_TAKING;

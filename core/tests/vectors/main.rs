@@ -5,6 +5,7 @@
 //! a third time. The other tests put the vectors before the real code.
 
 mod bad;
+mod claims;
 mod hash;
 mod intents;
 mod plain;

@@ -3,7 +3,8 @@
 //! Who is to die is laid into the file as its death leaves it: its entry without a process id, its claim as bookkeeping
 //! of the plain buffer. Everything else goes through the public API.
 
-use crate::plain::{Handed, Inputs, Plain, Stamp, place};
+use crate::claims::Handed;
+use crate::plain::{Inputs, Plain, Stamp, place};
 use crate::region::{Machine, read_inputs, run};
 use crate::sparse::{committed_as_is, dense, list, number, payload, text};
 use serde_json::Value;
@@ -220,6 +221,8 @@ fn masked(bytes: &[u8]) -> Vec<u8> {
             for field in ["timestamp_ns", "sender_pid"] {
                 plain.blank(plain.slot_place(channel, position, field));
             }
+            let whole = plain.slot_place(channel, position, "sequence").start + SLOT_BYTES as usize;
+            plain.blank(plain.payload_end(channel, position)..whole);
         }
     }
     plain.bytes

@@ -1,6 +1,7 @@
 //! `region.json`: a whole region after a script of operations.
 
-use crate::plain::{Handed, Inputs, Plain, Stamp};
+use crate::claims::Handed;
+use crate::plain::{Inputs, Plain, Stamp};
 use crate::sparse::{committed, hex, list, number, sparse, text, unhex};
 use serde_json::{Value, json};
 use tailrace_core::layout::*;
@@ -271,8 +272,8 @@ const COMMENT: &[&str] = &[
     "close: the entry's intent, role and state are 0; the rest stays.",
     "Not compared with a real region, and 0 here: recoveries, wakes, unattributed and rescued_waits of the counters;",
     "  waits, wakes and last_active_ns of an entry; region_lock_holder; the four words that sleepers use, but for the",
-    "  signal of foreign channels. Of an entry with state 0 only state and intent are compared. In a real region what",
-    "  `inputs` gives, and the time of messages, are its own.",
+    "  signal of foreign channels. Of an entry with state 0 only state and intent are compared, and of a slot nothing",
+    "  behind the bytes that payload_len counts. What `inputs` gives, and the time of messages, is a real region's own.",
     "`crc32` is over all `total_bytes`.",
 ];
 
