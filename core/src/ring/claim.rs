@@ -35,6 +35,79 @@ impl Taker<'_> {
         self.claim = Some(Claim { position, next: 0, handed: 0, is_open: true, is_redelivered });
     }
 
+    /// Copies the first `limit` messages of the claim and releases them.
+    #[inline(always)]
+    pub(super) fn deliver<H: Host>(
+        &mut self,
+        host: &H,
+        limit: usize,
+        records: &mut RecordWriter<'_>,
+    ) -> Result<(), Fault> {
+        match &self.claim {
+            Some(Claim { position, next: 0, is_redelivered: false, .. }) if self.plan.is_plain => {
+                let newest = self.deliver_plain(*position, records);
+                self.finish();
+                self.note_time(newest);
+                self.ring.wake_producers(host);
+                self.pass_on(host);
+            }
+            _ => {
+                self.hand_out(limit, Some(records))?;
+                self.release(host, None)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The same for messages of one slot, all of the claim: each is released as soon as it is copied.
+    #[inline(always)]
+    fn deliver_plain(&self, position: u64, records: &mut RecordWriter<'_>) -> u64 {
+        let (ring, capacity) = (self.ring, self.ring.capacity());
+        let (mut x, mut bytes, mut newest) = (position, 0, 0);
+        for piece in &self.plan.pieces {
+            let (slot, length) = (ring.slot(x), piece.length as usize);
+            newest = slot.timestamp_ns.load(Ordering::Relaxed);
+            let into = records.begin(slot, x, length, false);
+            ring.copy_taken(slot, into);
+            if ring.is_intact(slot, into) {
+                records.commit(length);
+                bytes += length as u64;
+            } else {
+                count(&ring.counters.corrupt, 1);
+            }
+            step("take.read");
+            // sync: slot-released. Release; pairs with the Acquire in `distance`: the next writer sees the bytes read.
+            slot.sequence.store(x.wrapping_add(capacity), Ordering::Release);
+            step("take.release");
+            x = x.wrapping_add(1);
+        }
+        add_own(&self.me.messages, records.count as u64);
+        add_own(&self.me.bytes, bytes);
+        newest
+    }
+
+    /// The claim is released: nothing is intended, and the newest message tells the time.
+    #[inline(always)]
+    fn finish(&mut self) {
+        if !self.exclusive {
+            // sync: intent. Release; a repairer that reads none sees every slot released.
+            self.me.intent.store(intent::NONE, Ordering::Release);
+        }
+        step("take.released");
+        self.claim = None;
+    }
+
+    /// Remembers when the newest message handed out was written; every 20 ms of that clock something is looked after.
+    #[inline(always)]
+    pub(super) fn note_time(&mut self, newest_ns: u64) {
+        self.me.last_active_ns.store(newest_ns, Ordering::Relaxed);
+        if newest_ns.wrapping_sub(self.tick_ns) >= TICK_NS {
+            self.tick_ns = newest_ns;
+            self.ticked = true;
+            self.look_due = !self.exclusive;
+        }
+    }
+
     /// Hands the first `limit` messages of the claim to the caller; returns how many.
     #[inline(always)]
     pub(super) fn hand_out(
@@ -88,12 +161,7 @@ impl Taker<'_> {
         add_own(&self.me.messages, messages as u64);
         add_own(&self.me.bytes, bytes);
         if messages > 0 {
-            self.me.last_active_ns.store(newest, Ordering::Relaxed);
-            if newest.wrapping_sub(self.tick_ns) as i64 as u64 >= TICK_NS {
-                self.tick_ns = newest;
-                self.ticked = true;
-                self.look_due = !self.exclusive;
-            }
+            self.note_time(newest);
         }
         Ok(messages)
     }
@@ -151,12 +219,7 @@ impl Taker<'_> {
             claim.handed = claim.next;
             return;
         }
-        if !self.exclusive {
-            // sync: intent. Release; a repairer that reads none sees every slot released.
-            self.me.intent.store(intent::NONE, Ordering::Release);
-        }
-        step("take.released");
-        self.claim = None;
+        self.finish();
     }
 
     /// Ends the open claim without releasing what is left of it: the next call hands that out first. Returns how many

@@ -41,7 +41,8 @@ pub(super) struct Plan {
     pub pieces: Vec<Piece>,
     pub slots: u64,
     pub messages: usize,
-    bytes: usize,
+    /// Messages of one slot each, and nothing to skip.
+    pub is_plain: bool,
 }
 
 /// What one look at the slots found.
@@ -69,55 +70,49 @@ impl Limit {
 }
 
 impl Plan {
-    fn clear(&mut self) {
-        self.pieces.clear();
-        self.slots = 0;
-        self.messages = 0;
-        self.bytes = 0;
-    }
-
-    #[inline(always)]
-    fn push(&mut self, piece: Piece) {
-        self.slots += u64::from(piece.slots);
-        if piece.skip == Skip::No {
-            self.messages += 1;
-            self.bytes += record_bytes(piece.length as usize);
-        }
-        self.pieces.push(piece);
-    }
-
     /// Reads what is published from `position` on, up to `limit`.
     ///
     /// # Errors
     /// `TOO_LARGE` with the bytes needed, when not even the first message fits.
     #[inline(always)]
     pub(super) fn look(&mut self, ring: &Ring<'_>, position: u64, limit: Limit) -> Result<Seen, Fault> {
-        self.clear();
-        while self.messages < limit.messages && self.slots < limit.slots {
-            let x = position.wrapping_add(self.slots);
+        self.pieces.clear();
+        let (mut slots, mut messages, mut bytes, mut is_plain) = (0, 0, 0, true);
+        let mut seen = Seen::Plan;
+        while messages < limit.messages && slots < limit.slots {
+            let x = position.wrapping_add(slots);
             let distance = ring.distance(x, x.wrapping_add(1));
-            if distance < 0 {
-                break;
-            }
-            if distance > 0 {
-                return Ok(Seen::Moved);
-            }
-            let piece = self.piece(ring, ring.slot(x), x, limit.slots - self.slots);
-            let Some(piece) = piece else { break };
-            if piece.skip == Skip::No && self.bytes + record_bytes(piece.length as usize) > limit.bytes {
-                if self.slots == 0 {
-                    return Err(Fault::with(Code::TOO_LARGE, record_bytes(piece.length as usize) as u64));
+            if distance != 0 {
+                if distance > 0 {
+                    seen = Seen::Moved;
                 }
                 break;
             }
-            self.push(piece);
+            let Some(piece) = Self::piece(ring, ring.slot(x), x, limit.slots - slots) else { break };
+            if piece.skip == Skip::No {
+                let needed = record_bytes(piece.length as usize);
+                if needed > limit.bytes - bytes {
+                    if slots == 0 {
+                        return Err(Fault::with(Code::TOO_LARGE, needed as u64));
+                    }
+                    break;
+                }
+                bytes += needed;
+                messages += 1;
+            }
+            is_plain &= piece.skip == Skip::No && piece.slots == 1;
+            slots += u64::from(piece.slots);
+            self.pieces.push(piece);
         }
-        Ok(Seen::Plan)
+        self.slots = slots;
+        self.messages = messages;
+        self.is_plain = is_plain;
+        Ok(seen)
     }
 
     /// The message that begins at a published slot; none when it does not fit `room` slots.
     #[inline(always)]
-    fn piece(&self, ring: &Ring<'_>, slot: &Slot, position: u64, room: u64) -> Option<Piece> {
+    fn piece(ring: &Ring<'_>, slot: &Slot, position: u64, room: u64) -> Option<Piece> {
         let length = slot.payload_len.load(Ordering::Relaxed);
         let skip = |skip| Some(Piece { length: 0, slots: 1, skip });
         let foreign = ring.flags & CHANNEL_FOREIGN_CODE != 0;

@@ -88,12 +88,8 @@ impl<'m> Taker<'m> {
     #[inline]
     pub fn poll<H: Host>(&mut self, host: &H, buffer: &mut [u8], limit: usize) -> Result<Polled, Fault> {
         let mut records = RecordWriter::new(buffer);
-        loop {
-            if !self.acquire(host, Limit::new(limit, records.room()))? {
-                break;
-            }
-            self.hand_out(limit, Some(&mut records))?;
-            self.release(host, None)?;
+        while self.acquire(host, Limit::new(limit, records.room()))? {
+            self.deliver(host, limit, &mut records)?;
             if records.count > 0 {
                 break;
             }
