@@ -61,6 +61,8 @@ export class Proof {
   torn = 0;
   duplicates = 0;
   signalsRedelivered = 0;
+  /** Sums of blocks that were held against the same sum of somebody else. */
+  comparedBlocks = 0;
   readonly #subscriptions: Subscription[] = [];
   readonly #seen = new Ranges();
   readonly #signals = new Ranges();
@@ -97,8 +99,12 @@ export class Proof {
     for (const [run, block, digest] of blocks) {
       const key = `${run}:${block}`;
       const known = this.#blocks.get(key);
-      if (known === undefined) this.#remember(key, digest);
-      else if (known !== digest) this.torn += 1;
+      if (known === undefined) {
+        this.#remember(key, digest);
+        continue;
+      }
+      this.comparedBlocks += 1;
+      if (known !== digest) this.torn += 1;
     }
   }
 

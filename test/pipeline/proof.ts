@@ -134,6 +134,7 @@ test('blocks whose sums differ are torn, whoever summed them first', () => {
   proof.blocks([[2, 0, 1]]);
   proof.blocks([[2, 0, 2]]);
   assert.is(proof.torn, 2);
+  assert.is(proof.comparedBlocks, 3);
 });
 
 test('signals: everybody together takes each once', () => {

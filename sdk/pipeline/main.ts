@@ -1,0 +1,71 @@
+/**
+ * Main: `npm start`. Says what it does, runs the pipeline, draws the table, and leaves nothing behind.
+ *
+ * Exit code: 0 when everything was proved, 1 when it was not, 2 for wrong arguments or a wrong input file.
+ */
+import { rmSync } from 'node:fs';
+import { TailraceError } from '../index.ts';
+import { regionPath, removeLeftovers } from './leftovers.ts';
+import { InputError, readLobster } from './lobster.ts';
+import { HELP, OptionError, type Options, parseOptions } from './options.ts';
+import { Run } from './run.ts';
+import { Table } from './table.ts';
+import { isGood, toJson, toText } from './verdict.ts';
+
+const DRAW_MS = 250;
+
+function greeting(options: Options, path: string): string {
+  const source = options.input ?? `generated order flow, seed ${options.seed}`;
+  const chaos = options.isChaos ? ', a kill every 2 s' : '';
+  const end = options.seconds === undefined ? 'Ctrl-C ends it' : `ends after ${options.seconds} s or with Ctrl-C`;
+  return `tailrace pipeline: ${source} at ${options.rate.toLocaleString('en-US')}/s through ${path}${chaos}; ${end}`;
+}
+
+async function play(options: Options): Promise<number> {
+  if (options.input !== undefined) readLobster(options.input);
+  const path = regionPath(options.dir, process.pid);
+  const screen = options.isJson ? process.stderr : process.stdout;
+  const table = new Table(screen);
+  const isShown = !options.isJson || process.stderr.isTTY === true;
+  const say = (line: string) => {
+    if (isShown) table.say(line);
+  };
+  say(greeting(options, path));
+  for (const leftover of removeLeftovers(options.dir)) say(`removed ${leftover}, left by a run that was killed`);
+  const run = new Run(path, options);
+  process.once('exit', () => {
+    run.crew.abandon();
+    rmSync(path, { force: true });
+  });
+  let interrupts = 0;
+  const interrupt = () => {
+    interrupts += 1;
+    if (interrupts > 1) process.exit(130);
+    run.stop();
+  };
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, interrupt);
+  run.crew.on('said', (member, line) => table.say(`[${member.name}] ${line}`));
+  run.crew.on('died', (member, death) => say(`${death.signal}: ${member.name} (${death.pid}) is started again`));
+
+  let drawing: NodeJS.Timeout | undefined;
+  const outcome = await run.play(() => {
+    if (isShown) drawing = setInterval(() => table.draw(run.picture()), DRAW_MS);
+  });
+  clearInterval(drawing);
+  if (isShown && drawing !== undefined) table.draw(run.picture());
+  table.end();
+  run.close();
+  process.stdout.write(`${options.isJson ? toJson(outcome) : toText(outcome)}\n`);
+  return isGood(outcome) ? 0 : 1;
+}
+
+try {
+  const options = parseOptions(process.argv.slice(2));
+  if (options === undefined) process.stdout.write(HELP);
+  else process.exitCode = await play(options);
+} catch (error) {
+  const isExpected = error instanceof OptionError || error instanceof InputError;
+  if (!isExpected && !(error instanceof TailraceError)) throw error;
+  process.stderr.write(`${error.code}: ${error.message}\n`);
+  process.exitCode = isExpected ? 2 : 1;
+}

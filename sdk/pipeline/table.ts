@@ -1,0 +1,179 @@
+/**
+ * Table: the running pipeline on a terminal, drawn over itself; one plain line a second where there is no terminal.
+ *
+ * What processes have to say to people is printed above it. Colours only on a terminal, and not with NO_COLOR.
+ */
+import type { Latency } from './latency.ts';
+import type { Top } from './report.ts';
+import type { Signal } from './signal.ts';
+
+/** One channel now. */
+export interface ChannelLine {
+  name: string;
+  kind: string;
+  perSecond: number;
+  depth: number;
+  total: number;
+}
+
+/** One consumer now. */
+export interface ConsumerLine {
+  name: string;
+  language: string;
+  channel: string;
+  perSecond: number;
+  lost: number;
+  latency: Latency;
+  isReady: boolean;
+}
+
+/** Everything the table shows. */
+export interface Picture {
+  seconds: number;
+  channels: ChannelLine[];
+  consumers: ConsumerLine[];
+  top: Top | undefined;
+  signal: Signal | undefined;
+  repairs: number;
+  abandoned: number;
+  redelivered: number;
+  kills: number;
+  stallMs: number;
+}
+
+/** Where a table can be drawn. */
+export interface Screen {
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+  write(text: string): unknown;
+}
+
+/** Draws pictures. */
+export class Table {
+  readonly #isLive: boolean;
+  readonly #isColoured: boolean;
+  #height = 0;
+  #saidSecond = 0;
+
+  constructor(
+    readonly screen: Screen,
+    environment: Record<string, string | undefined> = process.env,
+  ) {
+    this.#isLive = screen.isTTY === true && environment.TERM !== 'dumb';
+    this.#isColoured = this.#isLive && !environment.NO_COLOR;
+  }
+
+  /** Prints a line that stays, above the table. */
+  say(line: string): void {
+    this.#clear();
+    this.screen.write(`${line}\n`);
+  }
+
+  /** Shows the picture. */
+  draw(picture: Picture): void {
+    if (!this.#isLive) {
+      const second = Math.floor(picture.seconds);
+      if (second > this.#saidSecond) this.screen.write(`${plainLine(picture)}\n`);
+      this.#saidSecond = Math.max(second, this.#saidSecond);
+      return;
+    }
+    const width = Math.max(20, (this.screen.columns ?? 100) - 1);
+    const lines = this.#lines(picture).map((line) => this.#styled(line, width));
+    this.#clear();
+    this.screen.write(`${lines.join('\n')}\n`);
+    this.#height = lines.length;
+  }
+
+  /** Leaves the last picture standing. */
+  end(): void {
+    this.#height = 0;
+  }
+
+  #clear(): void {
+    if (this.#height > 0) this.screen.write(`\u001b[${this.#height}F\u001b[J`);
+    this.#height = 0;
+  }
+
+  #lines(picture: Picture): Line[] {
+    const lines: Line[] = [
+      { style: 'dim', text: row('channel', '', 'per second', 'depth', '', '', 'written', '') },
+      ...picture.channels.map(({ name, kind, perSecond, depth, total }) => ({
+        style: 'plain' as const,
+        text: row(name, kind, number(perSecond), number(depth), '', '', number(total), ''),
+      })),
+      { style: 'dim', text: row('consumer', '', 'per second', 'p50 us', 'p99 us', 'max us', 'read', 'lost') },
+    ];
+    for (const { name, language, channel, perSecond, latency, lost, isReady } of picture.consumers) {
+      const { p50, p99, max } = quantiles(latency);
+      const text = row(
+        name,
+        isReady ? `${language}, ${channel}` : 'restarting',
+        number(perSecond),
+        number(p50),
+        number(p99),
+        number(max),
+        number(latency.count),
+        number(lost),
+      );
+      lines.push({ style: lost > 0 ? 'bad' : isReady ? 'plain' : 'warn', text });
+    }
+    const { repairs, kills, abandoned, redelivered, stallMs } = picture;
+    lines.push({ style: 'plain', text: '' }, { style: 'plain', text: bookLine(picture.top) });
+    lines.push({ style: 'plain', text: signalLine(picture.signal) });
+    const mended = `repairs ${number(repairs)} · abandoned ${number(abandoned)} · redelivered ${number(redelivered)}`;
+    const stall = `kills ${kills} · longest stall ${stallMs.toFixed(1)} ms · ${Math.floor(picture.seconds)} s`;
+    lines.push({ style: 'plain', text: `${mended} · ${stall}` });
+    return lines;
+  }
+
+  #styled(line: Line, width: number): string {
+    const text = line.text.length > width ? `${line.text.slice(0, width - 1)}…` : line.text;
+    const code = STYLES[line.style];
+    return this.#isColoured && code !== 0 ? `\u001b[${code}m${text}\u001b[0m` : text;
+  }
+}
+
+const STYLES = { plain: 0, dim: 2, bad: 31, warn: 33 };
+
+interface Line {
+  style: keyof typeof STYLES;
+  text: string;
+}
+
+function row(name: string, kind: string, ...cells: string[]): string {
+  return name.padEnd(11) + kind.padEnd(17) + cells.map((cell) => cell.padStart(11)).join('');
+}
+
+function number(value: number): string {
+  return Math.round(value).toLocaleString('en-US');
+}
+
+function dollars(price: number): string {
+  return price > 0 ? (price / 10_000).toFixed(2) : '–';
+}
+
+function quantiles(latency: Latency): { p50: number; p99: number; max: number } {
+  return { p50: latency.quantile(0.5), p99: latency.quantile(0.99), max: latency.max };
+}
+
+function bookLine(top: Top | undefined): string {
+  if (top === undefined) return 'book       waiting for orders';
+  const touch = `${number(top.bidSize)} × ${dollars(top.bid)} | ${dollars(top.ask)} × ${number(top.askSize)}`;
+  return `book       ${touch}   ${number(top.live)} orders, ${number(top.unknown)} unknown, run ${top.run}, lap ${top.lap}`;
+}
+
+function signalLine(signal: Signal | undefined): string {
+  if (signal === undefined) return 'signal     waiting for the first one';
+  const trades = `${number(signal.trades)} trades, volume ${number(Number(signal.volume))}`;
+  return `signal     ${trades}, VWAP ${dollars(signal.vwap)}, imbalance ${signal.imbalance.toFixed(2)}`;
+}
+
+function plainLine(picture: Picture): string {
+  const channels = picture.channels.map((channel) => `${channel.name} ${number(channel.perSecond)}/s`);
+  const consumers = picture.consumers.map(({ name, latency, lost }) => {
+    const { p50, p99 } = quantiles(latency);
+    return `${name} p50 ${number(p50)} us p99 ${number(p99)} us${lost > 0 ? ` LOST ${lost}` : ''}`;
+  });
+  const end = `repairs ${picture.repairs}, kills ${picture.kills}`;
+  return `${Math.floor(picture.seconds)} s: ${[...channels, ...consumers, end].join(', ')}`;
+}
