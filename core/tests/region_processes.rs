@@ -158,11 +158,11 @@ impl Drop for Mounted {
 
 #[test]
 fn a_full_file_system_is_an_error_and_no_signal() {
-    let Some(mounted) = Mounted::new("2m") else { return };
+    let Some(mounted) = Mounted::new("3m") else { return };
     let path = mounted.0.path().join("region");
     let region = Region::create(&path, &CreateOptions::default()).expect("created");
     let full = |error: tailrace_core::error::Error| (error.code(), error.os_errno());
-    let large = region.create_channel("large", &slots(4_096)).expect_err("needs 4 MiB of 2");
+    let large = region.create_channel("large", &slots(4_096)).expect_err("needs 4 MiB of 3");
     assert_eq!(full(large), (Code::NO_SPACE, libc::ENOSPC));
     for name in ["small", "next"] {
         region.create_channel(name, &slots(64)).expect("the region is as usable as before");
