@@ -495,6 +495,11 @@ int64_t tr_last_sequence(tr_handle producer);
  *   timeout_ns  Longest wait, nanoseconds; below 0: for ever. */
 int64_t tr_wait(tr_handle handle, int64_t timeout_ns);
 
+/* Writes 1 to an eventfd, once, as soon as a consumer has something to poll or a producer has
+ * room, or the handle is closed; returns at once. For event loops.
+ *   descriptor  The eventfd; below 0: give the wait up, after which nothing is written. */
+int64_t tr_notify(tr_handle handle, int32_t descriptor);
+
 /* Copies messages out as records and releases them; answers with how many.
  *   buffer      Where the records go.
  *   length      Room there.

@@ -6,5 +6,6 @@
 pub mod abi;
 pub mod handles;
 pub mod node;
+pub mod notify;
 pub mod report;
 pub mod signatures;

@@ -343,6 +343,14 @@ signatures! {
         /// Longest wait, nanoseconds; below 0: for ever.
         timeout_ns: i64,
     ) -> i64;
+    /// Writes 1 to an eventfd, once, as soon as a consumer has something to poll or a producer has room, or the handle is
+    /// closed; returns at once. For event loops.
+    fn tr_notify(
+        /// A consumer or a producer.
+        handle: Handle,
+        /// The eventfd; below 0: give the wait up, after which nothing is written.
+        descriptor: i32,
+    ) -> i64;
     /// Copies messages out as records and releases them; answers with how many.
     fn tr_poll(
         /// A consumer.

@@ -31,7 +31,7 @@ pub use producer::{
     tr_last_sequence, tr_open_producer, tr_send, tr_write, tr_write_batch, tr_write_packed, tr_write_strided,
 };
 pub use region::{
-    tr_channels, tr_close, tr_create_channel, tr_layout_hash, tr_now, tr_region_close, tr_region_create,
+    tr_channels, tr_close, tr_create_channel, tr_layout_hash, tr_notify, tr_now, tr_region_close, tr_region_create,
     tr_region_open, tr_region_open_or_create, tr_region_remove, tr_stats, tr_unblock, tr_version, tr_wait,
 };
 
@@ -60,6 +60,7 @@ pub static FUNCTIONS: Functions = Functions {
     tr_send,
     tr_last_sequence,
     tr_wait,
+    tr_notify,
     tr_poll,
     tr_take,
     tr_release,

@@ -10,6 +10,7 @@ use tailrace_core::region::{ChannelInfo, ChannelOptions, CreateOptions, OpenOpti
 
 use super::{argument, border, in_naps, optional_text, slice_mut, text};
 use crate::handles::{self, Handle};
+use crate::notify;
 use crate::report;
 use crate::signatures::{
     OPEN_HUGEPAGES, OPEN_LOCK_MEMORY, OPEN_NO_RECOVERY, OPEN_READ_ONLY, UNBLOCK_DROP, UNBLOCK_FORCE,
@@ -193,7 +194,11 @@ pub unsafe extern "C" fn tr_close(handle: i64) -> i64 {
 fn close(handle: i64, is_wanted: impl Fn(handles::Kind) -> bool, otherwise: &str) -> Result<i64> {
     match handles::kind(handle) {
         Some(kind) if !is_wanted(kind) => Err(argument(otherwise)),
-        _ => Ok(i64::from(handles::close(handle))),
+        _ => {
+            let was_open = handles::close(handle);
+            notify::forget(handle);
+            Ok(i64::from(was_open))
+        }
     }
 }
 
@@ -296,5 +301,33 @@ pub unsafe extern "C" fn tr_wait(handle: i64, timeout_ns: i64) -> i64 {
             }
         };
         Ok(answer.unwrap_or(0))
+    })
+}
+
+/// See `signatures.rs`.
+///
+/// # Safety
+/// None is asked for.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tr_notify(handle: i64, descriptor: i32) -> i64 {
+    border(|| {
+        if descriptor < 0 {
+            notify::cancel(handle);
+            return Ok(0);
+        }
+        match handles::kind(handle) {
+            Some(handles::Kind::Producer) => {
+                let mut producer = handles::producer(handle)?;
+                producer.write_batch(&[], 0)?;
+                notify::wait(handle, descriptor, || Ok(producer.watch()))?;
+            }
+            _ => {
+                let mut consumer = handles::consumer(handle)?;
+                // Nobody waits with a claim open, in a child of fork, or for a region that is gone.
+                consumer.poll_into(&mut [], 0)?;
+                notify::wait(handle, descriptor, || Ok(consumer.watch()))?;
+            }
+        }
+        Ok(0)
     })
 }

@@ -99,10 +99,13 @@ unsafe extern "C" fn now(env: sys::napi_env, _: sys::napi_callback_info) -> sys:
 }
 
 unsafe extern "C" fn write(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
-    let body = |_: &Environment, desk: Desk, payload| {
+    let body = |environment: &Environment, desk: Desk, payload| {
         // SAFETY: Node's.
         let payload = unsafe { bytes(env, payload) }?;
-        handles::with_producer(desk.handle(), |producer| producer.write(payload, desk.message_type())).map(i64::from)
+        environment
+            .held()
+            .with_producer(desk.handle(), |producer| producer.write(payload, desk.message_type()))
+            .map(i64::from)
     };
     // SAFETY: Node's.
     unsafe { call(env, info, body) }
@@ -111,7 +114,7 @@ unsafe extern "C" fn write(env: sys::napi_env, info: sys::napi_callback_info) ->
 /// The buffer holds the lengths of `count` payloads as u32, zeros to a multiple of 8, and then the payloads, each
 /// beginning at a multiple of 8.
 unsafe extern "C" fn write_packed(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
-    let body = |_: &Environment, desk: Desk, packed| {
+    let body = |environment: &Environment, desk: Desk, packed| {
         // SAFETY: Node's.
         let packed = unsafe { bytes(env, packed) }?;
         let count = desk.count().unwrap_or(0);
@@ -122,7 +125,7 @@ unsafe extern "C" fn write_packed(env: sys::napi_env, info: sys::napi_callback_i
         let lengths = lengths.get(..count).filter(|_| before.is_empty()).ok_or_else(no_batch)?;
         let payloads = Packed::new(payloads, lengths).ok_or_else(no_batch)?;
         let write = |producer: &mut Producer| producer.write_from(&payloads, desk.message_type());
-        handles::with_producer(desk.handle(), write).map(|count| count as i64)
+        environment.held().with_producer(desk.handle(), write).map(|count| count as i64)
     };
     // SAFETY: Node's.
     unsafe { call(env, info, body) }
@@ -134,8 +137,8 @@ fn no_batch() -> Error {
 }
 
 unsafe extern "C" fn last_sequence(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
-    let body = |_: &Environment, desk: Desk, _| {
-        handles::with_producer(desk.handle(), |producer| Ok(producer.last_sequence() as i64))
+    let body = |environment: &Environment, desk: Desk, _| {
+        environment.held().with_producer(desk.handle(), |producer| Ok(producer.last_sequence() as i64))
     };
     // SAFETY: Node's.
     unsafe { call(env, info, body) }
@@ -149,12 +152,12 @@ unsafe fn hand_out(
     info: sys::napi_callback_info,
     hand_out: impl FnOnce(&mut Consumer, &mut [u8], usize) -> Result<Polled>,
 ) -> sys::napi_value {
-    let body = |_: &Environment, desk: Desk, buffer| {
+    let body = |environment: &Environment, desk: Desk, buffer| {
         // SAFETY: Node's.
         let buffer = unsafe { bytes(env, buffer) }?;
         let room = buffer.get_mut(desk.at()..).ok_or_else(no_room)?;
         let limit = desk.count().unwrap_or(usize::MAX);
-        match handles::with_consumer(desk.handle(), |consumer| hand_out(consumer, room, limit)) {
+        match environment.held().with_consumer(desk.handle(), |consumer| hand_out(consumer, room, limit)) {
             Ok(polled) => {
                 desk.set_bytes(polled.bytes as u64);
                 desk.set_lost(polled.lost);
@@ -194,8 +197,11 @@ unsafe fn ask(
     info: sys::napi_callback_info,
     ask: impl FnOnce(&mut Consumer, Option<usize>) -> Result<u64>,
 ) -> sys::napi_value {
-    let body = |_: &Environment, desk: Desk, _| {
-        handles::with_consumer(desk.handle(), |consumer| ask(consumer, desk.count())).map(|answer| answer as i64)
+    let body = |environment: &Environment, desk: Desk, _| {
+        environment
+            .held()
+            .with_consumer(desk.handle(), |consumer| ask(consumer, desk.count()))
+            .map(|answer| answer as i64)
     };
     // SAFETY: the caller's promise.
     unsafe { call(env, info, body) }

@@ -224,10 +224,8 @@ pub fn open_consumer(
 pub fn close(env: Env, handle: f64) -> napi::Result<bool> {
     guarded(env, |environment| {
         let handle = handle as i64;
-        if let Ok(mut consumer) = handles::consumer(handle) {
-            // A claim that cannot be released any more ends with the handle all the same.
-            let _ = consumer.release(None);
-        }
+        // A claim that cannot be released any more ends with the handle all the same.
+        let _ = environment.held().with_consumer(handle, |consumer| consumer.release(None));
         Ok(environment.close(handle))
     })
 }

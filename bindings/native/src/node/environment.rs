@@ -19,6 +19,7 @@ use tailrace_core::region::Watch;
 
 use super::bell::{Bell, News};
 use super::desk::{Desk, FIELDS};
+use super::held::Held;
 use super::watcher::Watcher;
 use crate::handles::{self, Handle, Kind};
 
@@ -30,6 +31,7 @@ pub struct Environment {
     fail: Cell<sys::napi_ref>,
     come: Cell<sys::napi_ref>,
     opened: RefCell<HashSet<i64>>,
+    held: Held,
     watcher: RefCell<Option<Watcher>>,
 }
 
@@ -46,6 +48,7 @@ impl Environment {
             fail: Cell::new(ptr::null_mut()),
             come: Cell::new(ptr::null_mut()),
             opened: RefCell::default(),
+            held: Held::default(),
             watcher: RefCell::default(),
         }));
         // SAFETY: `environment` is a box that only `free` takes back.
@@ -111,7 +114,14 @@ impl Environment {
     pub fn open(&self, content: Handle) -> Result<i64> {
         let handle = handles::insert(content)?;
         self.opened.borrow_mut().insert(handle);
+        self.held.hold(handle)?;
         Ok(handle)
+    }
+
+    /// The producers and consumers that were opened here.
+    #[inline(always)]
+    pub fn held(&self) -> &Held {
+        &self.held
     }
 
     /// Closes a handle; says whether it was open.
@@ -120,6 +130,7 @@ impl Environment {
         if let Some(watcher) = &mut *self.watcher.borrow_mut() {
             watcher.forget(handle);
         }
+        self.held.let_go(Some(handle));
         handles::close(handle)
     }
 
@@ -130,7 +141,14 @@ impl Environment {
 
     /// Tells of this handle when there is something to read for it, or room for so many slots.
     pub fn wait(&self, handle: i64, slots: u64) -> Result<()> {
-        self.with_watcher(|watcher| watcher.wait(handle, slots, || watch(handle)))
+        self.with_watcher(|watcher| watcher.wait(handle, slots, || self.watch(handle)))
+    }
+
+    fn watch(&self, handle: i64) -> Result<Watch> {
+        match handles::kind(handle) {
+            Some(Kind::Producer) => self.held.with_producer(handle, |producer| Ok(producer.watch())),
+            _ => self.held.with_consumer(handle, |consumer| Ok(consumer.watch())),
+        }
     }
 
     /// Lets JavaScript throw.
@@ -187,13 +205,6 @@ fn no_desk() -> Error {
     Error::new(Code::INTERNAL, "attach was not called, or with something else than the desk")
 }
 
-fn watch(handle: i64) -> Result<Watch> {
-    match handles::kind(handle) {
-        Some(Kind::Producer) => handles::with_producer(handle, |producer| Ok(producer.watch())),
-        _ => handles::with_consumer(handle, |consumer| Ok(consumer.watch())),
-    }
-}
-
 /// Kind, length and place of a typed array.
 ///
 /// # Safety
@@ -247,6 +258,7 @@ unsafe extern "C" fn end(environment: *mut c_void) {
     if let Some(watcher) = &mut *environment.watcher.borrow_mut() {
         watcher.end();
     }
+    environment.held.let_go(None);
     for handle in environment.opened.borrow_mut().drain() {
         handles::close(handle);
     }

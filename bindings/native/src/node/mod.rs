@@ -11,13 +11,14 @@
 //! Node's functions are looked up when Node loads the library (`dyn-symbols`), so C and Python can load the same file.
 //! Nothing here decides anything about messages: it translates, and it sleeps for those who may not.
 
-mod bell;
+pub(crate) mod bell;
 mod calls;
 pub mod control;
 mod desk;
 mod environment;
-mod nap;
-mod sleeper;
+mod held;
+pub(crate) mod nap;
+pub(crate) mod sleeper;
 mod tally;
 mod watcher;
 

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use tailrace_core::region::{Look, Watch};
 use tailrace_core::sync::{AtomicU32, Ordering};
 
-use super::bell::{Bell, News};
+use super::bell::News;
 use super::nap::{self, Bed, Word};
 use super::tally::Tally;
 use crate::handles::{self, Kind};
@@ -132,8 +132,8 @@ impl Sleeper {
         nap::call(&self.control);
     }
 
-    /// The thread: until `end`.
-    pub fn run(&self, bell: &Bell) {
+    /// The thread: tells its news by `ring`, until `end`.
+    pub fn run(&self, ring: impl Fn(&[News])) {
         let mut words = Vec::with_capacity(self.bed.width());
         let mut news = Vec::new();
         loop {
@@ -141,7 +141,9 @@ impl Sleeper {
             let control = self.control.load(Ordering::Acquire);
             words.clear();
             let Some(longest) = self.look(&mut words, &mut news) else { return };
-            bell.ring(&news);
+            if !news.is_empty() {
+                ring(&news);
+            }
             news.clear();
             self.bed.sleep(&words, Word::private(&self.control, control), longest);
         }

@@ -124,7 +124,7 @@ impl Watcher {
         let thread = thread::Builder::new()
             .name("tailrace".to_owned())
             .stack_size(256 << 10)
-            .spawn(move || its.run(&bell))
+            .spawn(move || its.run(|news| bell.ring(news)))
             .map_err(|cause| Error::os(Code::IO, "starting the thread that waits for messages", cause))?;
         self.threads.push(Thread { sleeper, thread });
         Ok(self.threads.len() - 1)

@@ -240,6 +240,15 @@ SIGNATURES: Final[Mapping[str, tuple[Any, tuple[Any, ...]]]] = {
             c_int64,  # timeout_ns
         ),
     ),
+    # Writes 1 to an eventfd, once, as soon as a consumer has something to poll or a producer has
+    # room, or the handle is closed; returns at once. For event loops.
+    "tr_notify": (
+        c_int64,
+        (
+            c_int64,  # handle
+            c_int32,  # descriptor
+        ),
+    ),
     # Copies messages out as records and releases them; answers with how many.
     "tr_poll": (
         c_int64,

@@ -1,0 +1,76 @@
+"""Shared-memory queues and streams between processes that survive any kill.
+
+A :class:`Region` is a file in shared memory with up to 256 channels. A *queue* gives each message to one consumer, a
+*stream* gives each message to every subscriber. Any process may be killed at any instruction; the others go on.
+
+    import tailrace
+
+    with tailrace.Region.open_or_create("/dev/shm/prices") as region:
+        region.create_channel("orders", kind="queue", capacity=4096)
+        with region.open_producer("orders") as producer, region.open_consumer("orders") as consumer:
+            producer.write(b"hello", type=1)
+            for message in consumer.poll(256):
+                print(message.sequence, message.payload)
+
+Full and empty are answers (False, 0, an empty batch), not errors. Everything else that goes wrong is a
+:class:`TailraceError`, with one subclass per code.
+"""
+
+from time import time_ns as now
+
+from ._generated.errors import (
+    ArgumentError,
+    BusyError,
+    ClosedError,
+    CorruptError,
+    DiskFullError,
+    ExistsError,
+    ForeignError,
+    ForkedError,
+    GoneError,
+    InternalError,
+    IoError,
+    NoSpaceError,
+    NotFoundError,
+    PermissionDeniedError,
+    TailraceError,
+    TimedOutError,
+    TooLargeError,
+    UnsupportedError,
+    VersionError,
+)
+from .batch import HEADER, Batch, Message
+from .consumer import Batches, Consumer, Taken
+from .producer import Producer
+from .region import Region
+
+__all__ = [
+    "HEADER",
+    "ArgumentError",
+    "Batch",
+    "Batches",
+    "BusyError",
+    "ClosedError",
+    "Consumer",
+    "CorruptError",
+    "DiskFullError",
+    "ExistsError",
+    "ForeignError",
+    "ForkedError",
+    "GoneError",
+    "InternalError",
+    "IoError",
+    "Message",
+    "NoSpaceError",
+    "NotFoundError",
+    "PermissionDeniedError",
+    "Producer",
+    "Region",
+    "TailraceError",
+    "Taken",
+    "TimedOutError",
+    "TooLargeError",
+    "UnsupportedError",
+    "VersionError",
+    "now",
+]
