@@ -72,7 +72,7 @@ impl LockFile {
 
     /// Lets go of the region lock.
     pub fn unlock_region(&self) {
-        os::unlock(&self.descriptor, LOCK_OFFSET);
+        os::unlock(&self.descriptor, LOCK_OFFSET, 1);
     }
 
     /// The lock of a participant's life; false when somebody, this description included, has it.
@@ -92,7 +92,7 @@ impl LockFile {
     /// Lets go of a participant's lock.
     pub fn unlock_participant(&self, index: u32) {
         let (word, bit) = self.held(index);
-        os::unlock(&self.descriptor, participant_offset(index));
+        os::unlock(&self.descriptor, participant_offset(index), 1);
         word.fetch_and(!bit, Ordering::AcqRel);
     }
 
@@ -126,6 +126,8 @@ impl Drop for LockFile {
         if self.is_forked() {
             std::mem::forget(descriptor);
         } else {
+            // A child that was forked just now, or is about to call exec, may have the description open for a moment.
+            os::unlock(&descriptor, LOCK_OFFSET, 1 + u64::from(PARTICIPANT_MAX));
             fork::close_registered(descriptor, &self.place);
         }
     }

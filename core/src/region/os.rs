@@ -198,9 +198,9 @@ pub fn try_lock(descriptor: &Descriptor, offset: u64) -> io::Result<bool> {
     }
 }
 
-/// Lets go of the lock on one byte.
-pub fn unlock(descriptor: &Descriptor, offset: u64) {
-    let range = range(libc::F_UNLCK, offset, 1);
+/// Lets go of the locks of this description on a range of bytes.
+pub fn unlock(descriptor: &Descriptor, offset: u64, length: u64) {
+    let range = range(libc::F_UNLCK, offset, length);
     // SAFETY: the structure lives through the call.
     unsafe { libc::fcntl(descriptor.0, libc::F_OFD_SETLK, &raw const range) };
 }

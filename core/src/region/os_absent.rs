@@ -92,7 +92,7 @@ refused! {
 
 pub fn close(_number: i32) {}
 
-pub fn unlock(_descriptor: &Descriptor, _offset: u64) {}
+pub fn unlock(_descriptor: &Descriptor, _offset: u64, _length: u64) {}
 
 /// Nothing: no mapping was ever made.
 ///
