@@ -4,7 +4,7 @@
  * `write` and `writeBatch` never wait: full is an answer. `send` waits for room.
  */
 import { failure, wrongArgument } from './error.ts';
-import { ANSWER, COUNT, desk, HANDLE, type Native, native, TYPE } from './native.ts';
+import { ANSWER, COUNT, desk, HANDLE, type Native, native, STAGE_BYTES, stage, TYPE } from './native.ts';
 import { Outbox } from './outbox.ts';
 import { pack } from './packing.ts';
 import { forget, type WaitOptions } from './waiting.ts';
@@ -58,7 +58,13 @@ export class Producer {
   write(payload: Uint8Array, options?: WriteOptions): boolean {
     desk[TYPE] = typeOf(options);
     desk[HANDLE] = this.#handle;
-    this.#native.write(payload);
+    if (payload instanceof Uint8Array && payload.length <= STAGE_BYTES) {
+      stage.set(payload);
+      desk[COUNT] = payload.length;
+      this.#native.writeStaged();
+    } else {
+      this.#native.write(payload);
+    }
     return desk[ANSWER] === 1;
   }
 
@@ -77,15 +83,10 @@ export class Producer {
    * payload before that. Rejects with ERR_TIMED_OUT, ERR_CLOSED, or the signal's reason; then nothing was written.
    */
   send(payload: Uint8Array, options: SendOptions = {}): Promise<bigint> {
-    this.#outbox ??= new Outbox(this.#handle, (bytes, type) => this.#writeOne(bytes, type));
+    this.#outbox ??= new Outbox(this.#handle, (bytes, type) =>
+      this.write(bytes, { type }) ? this.lastSequence : undefined,
+    );
     return this.#outbox.send(payload, typeOf(options), options);
-  }
-
-  #writeOne(payload: Uint8Array, type: number): bigint | undefined {
-    desk[TYPE] = type;
-    desk[HANDLE] = this.#handle;
-    this.#native.write(payload);
-    return desk[ANSWER] === 1 ? this.lastSequence : undefined;
   }
 
   /** Sequence of the newest message that this producer wrote, or 0. */

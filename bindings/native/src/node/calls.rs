@@ -1,7 +1,7 @@
 //! Calls: the hot path, as raw Node-API callbacks that are registered once.
 //!
-//! Numbers lie on the desk ([`super::desk`]); what crosses is at most one `Uint8Array`, in which the payload, the packed
-//! batch or the room for records is. Its place is asked for in every call (10 ns), for JavaScript may transfer a buffer
+//! Numbers lie on the desk ([`super::desk`]), and so does a small payload; what crosses is at most one `Uint8Array`, in
+//! which a larger payload, a packed batch or the room for records is. Its place is asked for in every call (10 ns), for JavaScript may transfer a buffer
 //! to another thread at any time, and one whose place was remembered would be written to after it was freed.
 //!
 //! An answer below 0 on the desk is a code that the face handles itself (TOO_LARGE of a `poll`: it has a larger buffer).
@@ -20,8 +20,9 @@ use super::environment::{Environment, typed_array};
 use crate::handles::{self, Kind};
 
 /// The names under which JavaScript finds the callbacks.
-pub const CALLS: [(&str, sys::napi_callback); 12] = [
+pub const CALLS: [(&str, sys::napi_callback); 13] = [
     ("now", Some(now)),
+    ("writeStaged", Some(write_staged)),
     ("write", Some(write)),
     ("writePacked", Some(write_packed)),
     ("lastSequence", Some(last_sequence)),
@@ -98,6 +99,18 @@ unsafe extern "C" fn now(env: sys::napi_env, _: sys::napi_callback_info) -> sys:
     value
 }
 
+/// The payload lies on the desk; the count is its length.
+unsafe extern "C" fn write_staged(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let body = |environment: &Environment, desk: Desk, _| {
+        // SAFETY: this call is what JavaScript waits for.
+        let payload = unsafe { desk.staged() }.ok_or_else(no_batch)?;
+        let write = |producer: &mut Producer| producer.write(payload, desk.message_type());
+        environment.held().with_producer(desk.handle(), write).map(i64::from)
+    };
+    // SAFETY: Node's.
+    unsafe { call(env, info, body) }
+}
+
 unsafe extern "C" fn write(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     let body = |environment: &Environment, desk: Desk, payload| {
         // SAFETY: Node's.
@@ -133,7 +146,7 @@ unsafe extern "C" fn write_packed(env: sys::napi_env, info: sys::napi_callback_i
 
 #[cold]
 fn no_batch() -> Error {
-    Error::new(Code::ARGUMENT, "the lengths of a packed batch do not fit its bytes")
+    Error::new(Code::ARGUMENT, "the lengths do not fit the bytes")
 }
 
 unsafe extern "C" fn last_sequence(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {

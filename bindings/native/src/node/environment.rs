@@ -18,7 +18,7 @@ use tailrace_core::error::{Code, Error, Result};
 use tailrace_core::region::Watch;
 
 use super::bell::{Bell, News};
-use super::desk::{Desk, FIELDS};
+use super::desk::{Desk, LENGTH};
 use super::held::Held;
 use super::watcher::Watcher;
 use crate::handles::{self, Handle, Kind};
@@ -76,8 +76,8 @@ impl Environment {
     pub unsafe fn attach(&self, desk: sys::napi_value, fail: sys::napi_value, come: sys::napi_value) -> Result<()> {
         // SAFETY: the caller's promise.
         let (kind, length, data) = unsafe { typed_array(self.env, desk) }.ok_or_else(no_desk)?;
-        let numbers = NonNull::new(data.cast::<f64>()).filter(|numbers| numbers.is_aligned()).ok_or_else(no_desk)?;
-        if kind != sys::TypedarrayType::float64_array || length != FIELDS.len() {
+        let memory = NonNull::new(data.cast::<f64>()).filter(|memory| memory.is_aligned()).ok_or_else(no_desk)?;
+        if kind != sys::TypedarrayType::float64_array || length != LENGTH {
             return Err(no_desk());
         }
         let keep = |value| {
@@ -91,7 +91,7 @@ impl Environment {
         self.fail.set(keep(fail));
         self.come.set(keep(come));
         // SAFETY: the array has the right kind and length, is kept, and JavaScript hands it to nobody else.
-        self.desk.set(Some(unsafe { Desk::new(numbers) }));
+        self.desk.set(Some(unsafe { Desk::new(memory) }));
         if self.watcher.borrow().is_none() {
             // SAFETY: this thread is the environment's; `self` lives until the environment has ended.
             let bell = unsafe { Bell::new(self.env, Some(come_to_bell), ptr::from_ref(self).cast_mut().cast()) };
