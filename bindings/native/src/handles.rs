@@ -17,19 +17,21 @@
 //! it is done, and a busy one that sleeps looks at [`Closing`] between naps and gives up with CLOSED. So what a
 //! handle holds is dropped exactly once, by the last thread that used it.
 //!
-//! What must always be true: `content` is touched only by who holds BUSY, or by who filled a place that no handle names
-//! yet. A free place has no content. A table of pointers with hazard pointers was refused (two more fences for each
-//! write), and one lock around all (threads with handles of their own would stand in line).
+//! What must always be true: `content` is touched only by who holds BUSY, and a free place has no content. A child of
+//! fork may find places BUSY for ever, because a thread that it does not have used them; they say FORKED, which is what
+//! their contents would say. So there is no lock here either, for a child might find it taken.
+//!
+//! Refused: a table of pointers with hazard pointers (two more fences for each write), and one lock around all (threads
+//! with handles of their own would stand in line).
 
 #![allow(clippy::disallowed_types, reason = "the types are those of tailrace_core::sync; clippy sees through the door")]
 
 use std::cell::UnsafeCell;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Mutex, PoisonError};
 
-use tailrace_core::error::{Code, Error, Result};
+use tailrace_core::error::{Code, Error, Fault, Result};
 use tailrace_core::region::{Consumer, Producer, Region};
-use tailrace_core::sync::{AtomicU64, Ordering, spin_hint};
+use tailrace_core::sync::{AtomicU32, AtomicU64, Ordering, spin_hint};
 
 /// Handles that one process has room for.
 pub const CAPACITY: usize = 4096;
@@ -93,6 +95,8 @@ impl Handle {
 
 struct Place {
     state: AtomicU64,
+    /// Process that filled it.
+    process: AtomicU32,
     content: UnsafeCell<Option<Box<Handle>>>,
 }
 
@@ -100,14 +104,11 @@ struct Place {
 unsafe impl Sync for Place {}
 
 static PLACES: [Place; CAPACITY] =
-    [const { Place { state: AtomicU64::new(0), content: UnsafeCell::new(None) } }; CAPACITY];
+    [const { Place { state: AtomicU64::new(0), process: AtomicU32::new(0), content: UnsafeCell::new(None) } };
+        CAPACITY];
 
-struct Free {
-    fresh: usize,
-    again: Vec<u16>,
-}
-
-static FREE: Mutex<Free> = Mutex::new(Free { fresh: 0, again: Vec::new() });
+/// Where the search for a free place begins.
+static NEXT: AtomicU32 = AtomicU32::new(0);
 
 const fn idle(generation: u64, kind: Kind) -> u64 {
     generation << GENERATION_SHIFT | (kind as u64) << KIND_SHIFT
@@ -123,34 +124,33 @@ fn place_of(handle: i64) -> (&'static Place, u64) {
 /// # Errors
 /// `NO_SPACE` when 4,096 handles are open.
 pub fn insert(content: Handle) -> Result<i64> {
-    let index = {
-        let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
-        match free.again.pop() {
-            Some(index) => usize::from(index),
-            None if free.fresh < CAPACITY => {
-                free.fresh += 1;
-                free.fresh - 1
-            }
-            None => {
-                return Err(Error::new(Code::NO_SPACE, format!("{CAPACITY} handles are open in this process")));
-            }
+    let first = NEXT.load(Ordering::Relaxed) as usize;
+    for index in (first..first + CAPACITY).map(|index| index % CAPACITY) {
+        let place = &PLACES[index];
+        let seen = place.state.load(Ordering::Relaxed);
+        // sync: handle-free. Acquire; pairs with the Release in empty().
+        if seen & (KIND_MASK | BUSY) != 0
+            || place.state.compare_exchange(seen, seen | BUSY, Ordering::Acquire, Ordering::Relaxed).is_err()
+        {
+            continue;
         }
-    };
-    let place = &PLACES[index];
-    let generation = (place.state.load(Ordering::Relaxed) >> GENERATION_SHIFT) + 1;
-    let kind = content.kind();
-    // SAFETY: the index was free, so no thread has a handle to this place.
-    unsafe { *place.content.get() = Some(Box::new(content)) };
-    // sync: handle-filled. Release; pairs with the Acquire in take_hold().
-    place.state.store(idle(generation, kind), Ordering::Release);
-    Ok(index as i64 + generation as i64 * CAPACITY as i64)
+        NEXT.store((index + 1) as u32, Ordering::Relaxed);
+        let generation = (seen >> GENERATION_SHIFT) + 1;
+        let kind = content.kind();
+        place.process.store(std::process::id(), Ordering::Relaxed);
+        // SAFETY: this thread has made the place BUSY.
+        unsafe { *place.content.get() = Some(Box::new(content)) };
+        // sync: handle-idle. Release; pairs with the Acquire in take_hold().
+        place.state.store(idle(generation, kind), Ordering::Release);
+        return Ok(index as i64 + generation as i64 * CAPACITY as i64);
+    }
+    Err(Error::new(Code::NO_SPACE, format!("{CAPACITY} handles are open in this process")))
 }
 
 /// The right to use what a handle stands for, until it is dropped.
 struct Guard {
     place: &'static Place,
     idle: u64,
-    index: u16,
 }
 
 /// Says whether a handle in use was closed meanwhile; asked by those who sleep.
@@ -178,20 +178,20 @@ impl Drop for Guard {
         // sync: handle-idle. Release; pairs with the Acquire in take_hold().
         if self.place.state.compare_exchange(self.idle | BUSY, self.idle, Ordering::Release, Ordering::Relaxed).is_err()
         {
-            empty(self.place, self.index);
+            empty(self.place);
         }
     }
 }
 
 /// Drops the content of a place that is BUSY and CLOSING, and lets it be used again.
 #[cold]
-fn empty(place: &Place, index: u16) {
+fn empty(place: &Place) {
     // SAFETY: the caller holds BUSY.
     let content = unsafe { (*place.content.get()).take() };
     let generation = place.state.load(Ordering::Relaxed) >> GENERATION_SHIFT;
+    // sync: handle-free. Release; pairs with the Acquire in insert().
     place.state.store(generation << GENERATION_SHIFT, Ordering::Release);
     drop(content);
-    FREE.lock().unwrap_or_else(PoisonError::into_inner).again.push(index);
 }
 
 #[inline(always)]
@@ -200,16 +200,19 @@ fn take_hold(handle: i64, kind: Kind) -> Result<Guard> {
     let idle = idle(generation, kind);
     // sync: handle-idle. Acquire; pairs with the Release of the guard before, or of insert().
     match place.state.compare_exchange(idle, idle | BUSY, Ordering::Acquire, Ordering::Relaxed) {
-        Ok(_) => Ok(Guard { place, idle, index: (handle as usize % CAPACITY) as u16 }),
+        Ok(_) => Ok(Guard { place, idle }),
         Err(seen) => Err(refusal(handle, kind, seen)),
     }
 }
 
 #[cold]
 fn refusal(handle: i64, wanted: Kind, state: u64) -> Error {
-    let (_, generation) = place_of(handle);
+    let (place, generation) = place_of(handle);
     match Kind::of(state) {
         Some(kind) if state >> GENERATION_SHIFT == generation && state & CLOSING == 0 => {
+            if kind == wanted && place.process.load(Ordering::Relaxed) != std::process::id() {
+                return Fault::new(Code::FORKED).into();
+            }
             if kind == wanted {
                 return Error::new(Code::BUSY, "another thread is using this handle at this moment");
             }
@@ -341,7 +344,7 @@ pub fn close(handle: i64) -> bool {
         }
     }
     if seen & BUSY == 0 {
-        empty(place, (handle as usize % CAPACITY) as u16);
+        empty(place);
     }
     true
 }
@@ -353,5 +356,86 @@ pub fn close_all() {
         if state & KIND_MASK != 0 {
             close(index as i64 + (state >> GENERATION_SHIFT) as i64 * CAPACITY as i64);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+    use tailrace_core::region::{ChannelOptions, ConsumerOptions, CreateOptions, HandleOptions};
+
+    fn region(folder: &tempfile::TempDir) -> Region {
+        let region = Region::create(folder.path().join("region"), &CreateOptions::default()).expect("created");
+        region.create_channel("orders", &ChannelOptions::default()).expect("added");
+        region
+    }
+
+    fn code<T>(result: Result<T>) -> Code {
+        result.err().expect("refused").code()
+    }
+
+    #[test]
+    fn a_closed_handle_is_nobody_elses() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let region = region(&folder);
+        let first = insert(Handle::Region(region.clone())).expect("room");
+        assert_eq!(kind(first), Some(Kind::Region));
+        assert!(close(first) && !close(first));
+        let handles: Vec<i64> = (0..100).map(|_| insert(Handle::Region(region.clone())).expect("room")).collect();
+        assert!(!handles.contains(&first));
+        assert_eq!(code(with_region(first, |_| Ok(()))), Code::CLOSED);
+        assert!(handles.iter().all(|handle| with_region(*handle, |_| Ok(())).is_ok() && close(*handle)));
+        for never in [0, -1, 7, i64::MAX, i64::MIN] {
+            assert_eq!(code(with_region(never, |_| Ok(()))), Code::CLOSED, "{never}");
+        }
+    }
+
+    #[test]
+    fn a_handle_is_of_one_kind() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let producer = region(&folder).open_producer("orders", &HandleOptions::default()).expect("opened");
+        let handle = insert(Handle::Producer(producer)).expect("room");
+        assert_eq!(code(with_consumer(handle, |_| Ok(()))), Code::ARGUMENT);
+        assert!(with_producer(handle, |producer| producer.write(b"one", 1)).expect("written"));
+        assert!(close(handle));
+    }
+
+    #[test]
+    fn a_second_user_is_refused_and_closing_waits_for_nobody() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let region = region(&folder);
+        let opened = region.open_consumer("orders", &ConsumerOptions::default()).expect("opened");
+        let handle = insert(Handle::Consumer(opened)).expect("room");
+        let used = consumer(handle).expect("idle");
+        let closing = used.closing();
+        thread::scope(|scope| {
+            scope.spawn(|| assert_eq!(code(consumer(handle).map(drop)), Code::BUSY));
+        });
+        assert!(!closing.is_set() && close(handle) && closing.is_set());
+        assert_eq!(code(consumer(handle).map(drop)), Code::CLOSED);
+        assert_eq!(region.stats().expect("stats").participants.len(), 1, "its user still has it");
+        drop(used);
+        assert_eq!(region.stats().expect("stats").participants.len(), 0);
+    }
+
+    #[test]
+    fn threads_open_use_and_close() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let region = region(&folder);
+        let shared = insert(Handle::Region(region)).expect("room");
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..500 {
+                        let same = with_region(shared, |region| Ok(region.clone())).expect("shared by nature");
+                        let mine = insert(Handle::Region(same)).expect("room");
+                        assert!(with_region(mine, |region| region.channels()).expect("open").len() == 1);
+                        assert!(close(mine) && kind(mine).is_none());
+                    }
+                });
+            }
+        });
+        assert!(close(shared));
     }
 }
