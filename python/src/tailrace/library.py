@@ -115,15 +115,15 @@ def bound(library: ctypes.CDLL, name: str, instead: dict[int, type] | None = Non
 
 
 def candidates() -> list[Path]:
-    """Where the library may be: in the package (a wheel), in the repository (a checkout), or where one is told."""
+    """Where the library may be: where one is told, in the package (a wheel), or in the repository (a checkout)."""
+    told = os.environ.get("TAILRACE_LIBRARY")
+    if told:
+        return [Path(told)]
     package = Path(__file__).resolve().parent
     found = [package / NAME]
     repository = package.parents[2]
     if (repository / "bindings" / "native" / "Cargo.toml").exists():
         found.append(repository / "target" / "release" / NAME)
-    told = os.environ.get("TAILRACE_LIBRARY")
-    if told:
-        found.append(Path(told))
     return found
 
 

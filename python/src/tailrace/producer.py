@@ -20,7 +20,7 @@ import numpy.typing as npt
 from ._generated.errors import NUMBERS, ArgumentError
 from ._generated.layout import SLOT_PAYLOAD
 from .library import Library, failure
-from .waiting import slices, wait
+from .waiting import slices
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer, Self
@@ -123,10 +123,6 @@ class Producer:
         if result < 0:
             raise failure(result)
         return result
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Waits for room for one slot; False when `timeout` seconds have passed (None: waits for ever)."""
-        return wait(self._library, self._handle, timeout)
 
     @property
     def last_sequence(self) -> int:
