@@ -20,19 +20,19 @@ import { forget, Wait, type WaitOptions } from './waiting.ts';
 /** How a consumer is opened. */
 export interface ConsumerOptions {
   /** Where a subscriber of a stream begins; default 'latest'. A queue has no such choice. */
-  from?: 'latest' | 'oldest';
+  from?: 'latest' | 'oldest' | undefined;
   /** Holds the stream's writers back when this subscriber is slow, on any stream. */
-  gating?: boolean;
+  gating?: boolean | undefined;
   /** Name for people, in `tailrace top`; at most 16 bytes are kept. */
-  label?: string;
+  label?: string | undefined;
   /** Processor to pin the calling thread to. */
-  pin?: number;
+  pin?: number | undefined;
   /** Ends every wait of this consumer: `for await` throws the signal's reason. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** Most messages of a batch of `for await`; default 256. */
-  limit?: number;
+  limit?: number | undefined;
   /** One buffer for all batches: no memory is allocated, and a batch is valid until the next call of the consumer. */
-  reuse?: boolean;
+  reuse?: boolean | undefined;
 }
 
 /** Most messages of a batch. */
@@ -63,6 +63,7 @@ export class Consumer implements Claimant, AsyncIterable<Batch> {
   #chunk = new Chunk(0);
   #recordBytes = RECORD_BYTES;
   #claim: Batch | undefined;
+  #claimed = 0;
   #leftover: Batch | undefined;
   #isClosed = false;
 
@@ -107,13 +108,17 @@ export class Consumer implements Claimant, AsyncIterable<Batch> {
   take(limit: number = BATCH_LIMIT): Batch {
     const count = this.#fill(limit, this.#native.take);
     const batch = this.#cut(count, this);
-    if (count > 0) this.#claim = batch;
+    if (count > 0) {
+      this.#claim = batch;
+      this.#claimed = count;
+    }
     return batch;
   }
 
   /** Fills the chunk with records, whatever room that takes; how many. */
   #fill(limit: number, call: (buffer: Uint8Array) => void): number {
     if (!(limit >= 1)) throw wrongArgument(`limit is ${limit}; give a number of messages, at least 1`);
+    if (this.#claim !== undefined) throw failure('ERR_BUSY', 'a batch of this consumer is claimed: release or keep it');
     let expected = Math.min(limit * this.#recordBytes, EXPECTED_BYTES_MAX);
     for (;;) {
       const chunk = this.#chunk.room < expected || this.#isReusing ? this.#replace(expected) : this.#chunk;
@@ -191,8 +196,10 @@ export class Consumer implements Claimant, AsyncIterable<Batch> {
     desk[HANDLE] = this.#handle;
     desk[COUNT] = count ?? -1;
     this.#native.release();
-    if (count === undefined) this.#claim = undefined;
-    return desk[ANSWER]!;
+    const released = desk[ANSWER]!;
+    this.#claimed -= released;
+    if (this.#claimed === 0) this.#claim = undefined;
+    return released;
   }
 
   /** @internal */

@@ -12,15 +12,15 @@ import { forget, type WaitOptions } from './waiting.ts';
 /** How a producer is opened. */
 export interface ProducerOptions {
   /** Name for people, in `tailrace top`; at most 16 bytes are kept. */
-  label?: string;
+  label?: string | undefined;
   /** Processor to pin the calling thread to. */
-  pin?: number;
+  pin?: number | undefined;
 }
 
 /** What goes with a message. */
 export interface WriteOptions {
   /** The user's number for the kind of message, 0 to 4,294,967,295; default 0. */
-  type?: number;
+  type?: number | undefined;
 }
 
 /** How a message is sent. */

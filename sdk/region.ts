@@ -22,59 +22,59 @@ import { forget, listen } from './waiting.ts';
 /** How a region is made. */
 export interface CreateOptions {
   /** The file may grow up to this; default 64 MiB. */
-  limitBytes?: number;
+  limitBytes?: number | undefined;
   /** Permission bits: 0o600, 0o640 or 0o660; default 0o600. */
-  mode?: number;
+  mode?: number | undefined;
   /** Longest wait for the region's lock, when channels are made and handles opened; default 1,000. */
-  lockTimeoutMs?: number;
+  lockTimeoutMs?: number | undefined;
   /** Asks the kernel for huge pages. */
-  hugepages?: boolean;
+  hugepages?: boolean | undefined;
   /** Keeps the pages in memory once they were touched. */
-  lock?: boolean;
+  lock?: boolean | undefined;
 }
 
 /** How a region is opened. */
 export interface OpenOptions {
   /** Maps for reading only: ungated streams, no entry among the participants. */
-  readOnly?: boolean;
+  readOnly?: boolean | undefined;
   /** False opens regions of programs that know only the published layout, too; default true. */
-  recovery?: boolean;
+  recovery?: boolean | undefined;
   /** Where payloads begin in the slots of such a region; default 48. */
-  payloadOffset?: 48 | 64;
+  payloadOffset?: 48 | 64 | undefined;
   /** Longest wait for the region's lock, when channels are made and handles opened; default 1,000. */
-  lockTimeoutMs?: number;
+  lockTimeoutMs?: number | undefined;
   /** Asks the kernel for huge pages. */
-  hugepages?: boolean;
+  hugepages?: boolean | undefined;
   /** Keeps the pages in memory once they were touched. */
-  lock?: boolean;
+  lock?: boolean | undefined;
 }
 
 /** How a channel is made. */
 export interface ChannelOptions {
   /** 'queue': each message to one consumer; 'stream': each message to every subscriber. Default 'queue'. */
-  kind?: 'queue' | 'stream';
+  kind?: 'queue' | 'stream' | undefined;
   /** Slots, a power of two; default 1,024. A message of up to 1,024 bytes needs one. */
-  capacity?: number;
+  capacity?: number | undefined;
   /** One producer at a time, which is faster. */
-  exclusiveProducer?: boolean;
+  exclusiveProducer?: boolean | undefined;
   /** One consumer at a time, which is faster; queues only. */
-  exclusiveConsumer?: boolean;
+  exclusiveConsumer?: boolean | undefined;
   /** Writers wait for the slowest subscriber; streams only. */
-  gated?: boolean;
+  gated?: boolean | undefined;
   /** Every message carries a CRC. */
-  checksum?: boolean;
+  checksum?: boolean | undefined;
   /** Shared with programs that know only the published layout: by its document, or by its code. Queues only. */
-  foreign?: 'document' | 'code';
+  foreign?: 'document' | 'code' | undefined;
 }
 
 /** What can be done by hand. */
 export interface UnblockOptions {
   /** Only this channel. */
-  channel?: string;
+  channel?: string | undefined;
   /** Makes tombstones of holes that nobody known owns. */
-  force?: boolean;
+  force?: boolean | undefined;
   /** Releases what dead consumers had taken, where no consumer is left. */
-  drop?: boolean;
+  drop?: boolean | undefined;
 }
 
 /** What has grown since the last time, at most every 100 ms. */
@@ -119,7 +119,7 @@ export class Region extends EventEmitter<RegionEvents> {
 
   /** Makes a region's file, which must not exist. */
   static create(path: string, options: CreateOptions = {}): Region {
-    const { limitBytes, mode, lockTimeoutMs } = { ...DEFAULTS, ...options };
+    const { limitBytes = DEFAULTS.limitBytes, mode = DEFAULTS.mode, lockTimeoutMs = DEFAULTS.lockTimeoutMs } = options;
     checkPath(path);
     checkNumber('limitBytes', limitBytes);
     const handle = native().regionCreate(path, limitBytes, mode, lockTimeoutMs, openFlags(options));
@@ -136,7 +136,7 @@ export class Region extends EventEmitter<RegionEvents> {
 
   /** Opens a region's file, or makes it when there is none. */
   static openOrCreate(path: string, options: CreateOptions & OpenOptions = {}): Region {
-    const { limitBytes, mode, lockTimeoutMs } = { ...DEFAULTS, ...options };
+    const { limitBytes = DEFAULTS.limitBytes, mode = DEFAULTS.mode, lockTimeoutMs = DEFAULTS.lockTimeoutMs } = options;
     checkPath(path);
     checkNumber('limitBytes', limitBytes);
     const offset = options.payloadOffset ?? 48;
