@@ -27,6 +27,12 @@ const PATIENCE = new Map([['test/kill.ts', 40]]);
 /** Fat optimisation makes the builds of models slow and finds nothing. */
 const QUICK_RELEASE = { CARGO_PROFILE_RELEASE_LTO: 'off', CARGO_PROFILE_RELEASE_CODEGEN_UNITS: '16' };
 
+/** What sanitizers are built for. */
+const TRIPLE = `${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-unknown-linux-gnu`;
+
+/** Tests in which several threads share memory without a fork, which ThreadSanitizer cannot follow. */
+const THREADED = ['-p', 'tailrace-core', '--locked', '--test', 'rings', '--test', 'region'];
+
 /** @type {Suite[]} */
 const STATIC = [
   { name: 'rustfmt', runner: 'check', command: ['cargo', 'fmt', '--all', '--check'] },
@@ -75,6 +81,14 @@ const RUST = [
     environment: { CARGO_TARGET_DIR: 'target/miri', MIRIFLAGS: '-Zmiri-disable-isolation' },
     minutes: 30,
     absent: () => (hasNightly('miri') && hasNightly('rust-src') ? undefined : 'rustup has no nightly with Miri here'),
+  },
+  {
+    name: 'thread sanitizer',
+    runner: 'cargo',
+    command: ['cargo', '+nightly', 'test', '-Zbuild-std', '--target', TRIPLE, ...THREADED],
+    environment: { CARGO_TARGET_DIR: 'target/thread', RUSTFLAGS: '-Zsanitizer=thread' },
+    minutes: 30,
+    absent: () => (hasNightly('rust-src') ? undefined : 'rustup has no nightly with the sources of std here'),
   },
 ];
 
