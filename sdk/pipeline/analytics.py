@@ -46,6 +46,7 @@ WORD = 0xFFFFFFFF
 FACTORS = np.array([pow(0x9E3779B1, power, 2**32) for power in range(1, 11)], dtype=np.uint32)
 
 Rows = npt.NDArray[Any]
+Positions = npt.NDArray[np.int64]
 
 
 class Witness:
@@ -86,7 +87,7 @@ class Witness:
             "blocks": blocks,
         }
 
-    def _are_whole(self, positions: npt.NDArray[np.int64], rows: Rows) -> npt.NDArray[np.bool_]:
+    def _are_whole(self, positions: Positions, rows: Rows) -> npt.NDArray[np.bool_]:
         kind, side, lap = rows["type"], rows["side"], rows["lap"]
         is_whole: npt.NDArray[np.bool_] = (kind >= ADD) & (kind <= HALT) & (np.abs(side) == 1)
         is_whole &= (kind == HALT) | ((rows["size"] > 0) & (rows["price"] > 0))
@@ -140,7 +141,7 @@ class Interval:
         self.last_position = first_position
         self.events = self.trades = self.volume = self.value = self.bought = self.sold = 0
 
-    def add(self, positions: npt.NDArray[np.int64], rows: Rows) -> None:
+    def add(self, positions: Positions, rows: Rows) -> None:
         """Takes records into account."""
         kind, size = rows["type"], rows["size"].astype(np.int64)
         is_trade = (kind >= EXECUTE) & (kind <= CROSS)

@@ -32,18 +32,20 @@ async function play(options: Options): Promise<number> {
   };
   say(greeting(options, path));
   for (const leftover of removeLeftovers(options.dir)) say(`removed ${leftover}, left by a run that was killed`);
+  const interrupts = { count: 0, heard: () => {} };
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => {
+      interrupts.count += 1;
+      if (interrupts.count > 1) process.exit(130);
+      interrupts.heard();
+    });
+  }
   const run = new Run(path, options);
+  interrupts.heard = () => run.stop();
   process.once('exit', () => {
     run.crew.abandon();
     rmSync(path, { force: true });
   });
-  let interrupts = 0;
-  const interrupt = () => {
-    interrupts += 1;
-    if (interrupts > 1) process.exit(130);
-    run.stop();
-  };
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, interrupt);
   run.crew.on('said', (member, line) => table.say(`[${member.name}] ${line}`));
   run.crew.on('died', (member, death) => say(`${death.signal}: ${member.name} (${death.pid}) is started again`));
 
@@ -52,7 +54,6 @@ async function play(options: Options): Promise<number> {
     if (isShown) drawing = setInterval(() => table.draw(run.picture()), DRAW_MS);
   });
   clearInterval(drawing);
-  if (isShown && drawing !== undefined) table.draw(run.picture());
   table.end();
   run.close();
   process.stdout.write(`${options.isJson ? toJson(outcome) : toText(outcome)}\n`);

@@ -10,14 +10,15 @@
  * emptied; what the region then says of its channels is compared with what was reported.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Consumer, now, Region } from '../index.ts';
+import { type Consumer, now, Region, TailraceError } from '../index.ts';
 import { chaos } from './chaos.ts';
 import { Crew, type Member, type Shift } from './crew.ts';
 import { Dice } from './dice.ts';
 import { Latency } from './latency.ts';
 import type { Options } from './options.ts';
 import { postsOf } from './posts.ts';
-import { Proof } from './proof.ts';
+import { type Findings, Proof } from './proof.ts';
+import { Rates } from './rates.ts';
 import type { Report, Top } from './report.ts';
 import { decodeSignal, type Signal } from './signal.ts';
 import type { Picture } from './table.ts';
@@ -31,8 +32,6 @@ const DRAIN_MS = 5_000;
 class Tally {
   readonly latency = new Latency();
   lost = 0;
-  /** How much it had read when the last picture was made. */
-  pictured = 0;
 
   constructor(
     readonly name: string,
@@ -53,8 +52,7 @@ export class Run {
   readonly #ending = new AbortController();
   readonly #closing = new AbortController();
   #startMs = 0;
-  #picturedMs = 0;
-  #picturedTotals = new Map<string, number>();
+  readonly #rates = new Rates();
   #top: Top | undefined;
   #signal: Signal | undefined;
   #longestStallMs = 0;
@@ -107,31 +105,29 @@ export class Run {
     return this.#outcome((endMs - this.#startMs) / 1000);
   }
 
-  /** Removes the region; the last call. */
+  /** Ends whoever is left and removes the region, if nobody else has; the last call. */
   close(): void {
     this.crew.abandon();
     this.#signals.close();
     this.#region.close();
-    Region.remove(this.#path);
+    try {
+      Region.remove(this.#path);
+    } catch (error) {
+      if (!(error instanceof TailraceError && error.code === 'ERR_NOT_FOUND')) throw error;
+    }
   }
 
-  /** The run as it is now; rates are those since the last picture. */
+  /** The run as it is now. */
   picture(): Picture {
     const nowMs = performance.now();
-    const seconds = Math.max(0.001, (nowMs - this.#picturedMs) / 1000);
-    this.#picturedMs = nowMs;
     const { channels } = this.#region.stats();
     const lines = channels.map(({ name, kind, tail: total, depth }) => {
-      const perSecond = (total - (this.#picturedTotals.get(name) ?? 0)) / seconds;
-      this.#picturedTotals.set(name, total);
-      return { name, kind, total, perSecond, depth };
+      return { name, kind, total, depth, perSecond: this.#rates.perSecond(name, total, nowMs) };
     });
-    const consumers = [...this.#tallies.values()].map((tally) => {
-      const { name, language, channel, lost, latency } = tally;
-      const perSecond = (latency.count - tally.pictured) / seconds;
-      tally.pictured = latency.count;
-      const member = this.crew.members.find((member) => member.name === name);
-      return { name, language, channel, lost, latency, perSecond, isReady: member?.isReady ?? true };
+    const consumers = [...this.#tallies.values()].map(({ name, language, channel, lost, latency }) => {
+      const perSecond = this.#rates.perSecond(name, latency.count, nowMs);
+      const isReady = this.crew.members.find((member) => member.name === name)?.isReady ?? true;
+      return { name, language, channel, lost, latency, perSecond, isReady };
     });
     return {
       seconds: (nowMs - this.#startMs) / 1000,
@@ -217,27 +213,35 @@ export class Run {
     });
     await Promise.all([leave('analytics'), leave('view')]);
     await leave('sink');
-    await until(() => this.#region.stats().channels.find(({ name }) => name === SIGNALS.name)?.depth === 0);
+    await until(() => {
+      const { signalsWritten, signalsTaken } = this.#findings();
+      return signalsTaken >= signalsWritten;
+    });
   }
 
-  #outcome(seconds: number): Outcome {
+  #findings(): Findings {
     const { channels } = this.#region.stats();
     const totals = (name: string) => {
       const channel = channels.find((channel) => channel.name === name);
       return { tail: channel?.tail ?? 0, abandoned: channel?.counters.abandoned ?? 0 };
     };
+    return this.#proof.findings(totals(ORDERS.name), totals(SIGNALS.name));
+  }
+
+  #outcome(seconds: number): Outcome {
+    const { channels } = this.#region.stats();
     const latency = new Latency();
     for (const tally of this.#tallies.values()) if (tally.channel === ORDERS.name) latency.merge(tally.latency);
     return {
       seconds,
-      findings: this.#proof.findings(totals(ORDERS.name), totals(SIGNALS.name)),
+      findings: this.#findings(),
       consumers: [...this.#tallies.values()].map(({ name, language, channel, latency }) => {
         const starts = this.crew.members.find((member) => member.name === name)?.starts ?? 1;
         return { name, language, channel, starts, latency };
       }),
       latency,
       repairs: sum(channels.map(({ counters }) => counters.recoveries)),
-      abandoned: totals(ORDERS.name).abandoned + totals(SIGNALS.name).abandoned,
+      abandoned: sum(channels.map(({ counters }) => counters.abandoned)),
       comparedBlocks: this.#proof.comparedBlocks,
       longestStallMs: this.#longestStallMs,
       kills: this.crew.deaths,

@@ -25,7 +25,8 @@ if (existsSync(SAMPLE)) {
     }
   });
 } else {
-  console.log('SKIP pipeline lobster sample: ../shared/oracles/lobster is not here');
+  test.skip('every row of the real sample comes back as it stands');
+  console.log('skip: ../shared/oracles/lobster is not here');
 }
 
 test('a loop adds the lap to the ids and keeps everything else', () => {
