@@ -1,0 +1,70 @@
+/**
+ * Scratch: regions for one test, and nothing of them left behind.
+ */
+import { rmSync } from 'node:fs';
+import { type ChannelOptions, type Consumer, type Producer, Region } from '../sdk/index.ts';
+
+const paths: string[] = [];
+
+process.on('exit', () => {
+  for (const path of paths) rmSync(path, { force: true });
+});
+
+/** A path in shared memory that nobody uses. */
+export function scratch(): string {
+  const path = `/dev/shm/tailrace-test-${process.pid}-${paths.length}`;
+  paths.push(path);
+  return path;
+}
+
+/** A region with one channel, and both ends of it. */
+export class Pair implements Disposable {
+  readonly path = scratch();
+  readonly region: Region;
+  readonly producer: Producer;
+  readonly consumer: Consumer;
+
+  constructor(options: ChannelOptions = {}, consumer: Parameters<Region['openConsumer']>[1] = {}) {
+    this.region = Region.create(this.path);
+    this.region.createChannel('c', options);
+    this.producer = this.region.openProducer('c');
+    this.consumer = this.region.openConsumer('c', consumer);
+  }
+
+  /** Writes texts. */
+  write(...texts: string[]): void {
+    const written = this.producer.writeBatch(texts.map((text) => Buffer.from(text)));
+    if (written !== texts.length) throw new Error(`${written} of ${texts.length} were written`);
+  }
+
+  /** Counters of the channel. */
+  get counters() {
+    return this.region.channels()[0]!.counters;
+  }
+
+  [Symbol.dispose](): void {
+    this.consumer.close();
+    this.producer.close();
+    this.region.close();
+    rmSync(this.path, { force: true });
+  }
+}
+
+/** What a call throws, or a promise rejects with. */
+export async function failureOf(call: () => unknown): Promise<Error & { code?: string }> {
+  try {
+    await call();
+  } catch (error) {
+    return error as Error;
+  }
+  throw new Error('nothing was thrown');
+}
+
+/** Waits until `is` says so; throws after two seconds. */
+export async function eventually(is: () => boolean): Promise<void> {
+  const end = performance.now() + 2_000;
+  while (!is()) {
+    if (performance.now() > end) throw new Error(`not within two seconds: ${is}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
