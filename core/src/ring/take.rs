@@ -211,7 +211,8 @@ impl<'m> Taker<'m> {
         let found = match self.heir_from {
             Some(from) => {
                 let found = self.ring.inherit_role(from, &mut self.plan, limit)?;
-                self.heir_from = found.map(|position| position.wrapping_add(self.plan.slots));
+                self.heir_from =
+                    found.and_then(|position| self.ring.first_stuck(position.wrapping_add(self.plan.slots)));
                 found
             }
             None if self.exclusive => None,
