@@ -98,7 +98,7 @@ function isGenerated(text: string): boolean {
 
 /** What ships of a Rust file: what comes before its tests. */
 function shipped(text: string): string {
-  return text.split('#[cfg(test)]')[0] ?? '';
+  return text.split(/^#\[cfg\((?:all\()?test\b/m)[0] ?? '';
 }
 
 /** Rust without comments and strings, so that a word in prose is not code. */
