@@ -146,7 +146,7 @@ impl Producer {
         deadline(&**self.seat.shared(), timeout)
     }
 
-    /// Sequence of the newest message that this handle wrote: its position + 1.
+    /// Sequence of the newest message that this handle wrote: its position + 1; 0 before the first.
     pub fn last_sequence(&self) -> u64 {
         self.writer.last_position().wrapping_add(1)
     }

@@ -50,7 +50,7 @@ impl<'m> Writer<'m> {
             runtime,
             exclusive,
             least_cursor,
-            last: 0,
+            last: u64::MAX,
             last_ns: 0,
             ticked_ns: 0,
             blocked_at: 0,
@@ -64,7 +64,7 @@ impl<'m> Writer<'m> {
         &self.ring
     }
 
-    /// Position of the first slot of the newest message written.
+    /// Position of the first slot of the newest message written; -1 (as u64) before the first.
     pub fn last_position(&self) -> u64 {
         self.last
     }
