@@ -33,7 +33,9 @@ function names(dir: string): string[] {
   }
 }
 
+/** Whether a parent has this number; a file with our own was made by an earlier process. */
 function isRunning(pid: number): boolean {
+  if (pid === process.pid) return false;
   try {
     process.kill(pid, 0);
     return true;

@@ -26,7 +26,7 @@ async function play(options: Options): Promise<number> {
   const path = regionPath(options.dir, process.pid);
   const screen = options.isJson ? process.stderr : process.stdout;
   const table = new Table(screen);
-  const isShown = !options.isJson || process.stderr.isTTY === true;
+  let isShown = !options.isJson || process.stderr.isTTY === true;
   const say = (line: string) => {
     if (isShown) table.say(line);
   };
@@ -40,6 +40,11 @@ async function play(options: Options): Promise<number> {
       interrupts.heard();
     });
   }
+  // Whoever read our output has left, as in `npm start | head`.
+  screen.on('error', () => {
+    isShown = false;
+    interrupts.heard();
+  });
   const run = new Run(path, options);
   interrupts.heard = () => run.stop();
   process.once('exit', () => {
@@ -51,7 +56,9 @@ async function play(options: Options): Promise<number> {
 
   let drawing: NodeJS.Timeout | undefined;
   const outcome = await run.play(() => {
-    if (isShown) drawing = setInterval(() => table.draw(run.picture()), DRAW_MS);
+    drawing = setInterval(() => {
+      if (isShown) table.draw(run.picture());
+    }, DRAW_MS);
   });
   clearInterval(drawing);
   table.end();

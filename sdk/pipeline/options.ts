@@ -1,6 +1,7 @@
 /**
  * Options: what can be said after `npm start --`, checked before anything is started.
  */
+import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 
 /** What the run is to be. */
@@ -54,7 +55,7 @@ export function parseOptions(args: readonly string[]): Options | undefined {
   }
   if (values.help) return undefined;
   return {
-    input: values.input,
+    input: values.input === undefined ? undefined : located(values.input),
     rate: number('--rate', values.rate, 1, 10_000_000),
     seconds: values.for === undefined ? undefined : number('--for', values.for, 0.1, 1_000_000),
     isJson: values.json,
@@ -62,6 +63,12 @@ export function parseOptions(args: readonly string[]): Options | undefined {
     seed: Math.floor(number('--seed', values.seed, 0, 2 ** 32 - 1)),
     dir: values.dir,
   };
+}
+
+/** npm runs scripts in the package's folder; people mean the one they are in. */
+function located(path: string): string {
+  const typed = process.env.INIT_CWD ?? process.cwd();
+  return typed === process.cwd() ? path : resolve(typed, path);
 }
 
 function parse(args: readonly string[]) {

@@ -63,9 +63,15 @@ export class Run {
     this.#path = path;
     this.#options = options;
     this.#region = Region.create(path, { limitBytes: 64 << 20 });
-    this.#region.createChannel(ORDERS.name, { kind: 'stream', capacity: ORDERS.capacity, gated: true });
-    this.#region.createChannel(SIGNALS.name, { kind: 'queue', capacity: SIGNALS.capacity });
-    this.#signals = this.#region.openConsumer(SIGNALS.name, { label: 'parent', signal: this.#closing.signal });
+    try {
+      this.#region.createChannel(ORDERS.name, { kind: 'stream', capacity: ORDERS.capacity, gated: true });
+      this.#region.createChannel(SIGNALS.name, { kind: 'queue', capacity: SIGNALS.capacity });
+      this.#signals = this.#region.openConsumer(SIGNALS.name, { label: 'parent', signal: this.#closing.signal });
+    } catch (error) {
+      this.#region.close();
+      Region.remove(path);
+      throw error;
+    }
     this.crew.on('report', (member, shift, report) => this.#hear(member, shift, report));
     this.crew.on('failed', (error) => this.stop(error.message));
     for (const [name, language, channel] of [
@@ -121,8 +127,8 @@ export class Run {
   picture(): Picture {
     const nowMs = performance.now();
     const { channels } = this.#region.stats();
-    const lines = channels.map(({ name, kind, tail: total, depth }) => {
-      return { name, kind, total, depth, perSecond: this.#rates.perSecond(name, total, nowMs) };
+    const lines = channels.map(({ name, kind, tail: written, depth }) => {
+      return { name, kind, written, depth, perSecond: this.#rates.perSecond(name, written, nowMs) };
     });
     const consumers = [...this.#tallies.values()].map(({ name, language, channel, lost, latency }) => {
       const perSecond = this.#rates.perSecond(name, latency.count, nowMs);

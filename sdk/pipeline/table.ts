@@ -13,7 +13,7 @@ export interface ChannelLine {
   kind: string;
   perSecond: number;
   depth: number;
-  total: number;
+  written: number;
 }
 
 /** One consumer now. */
@@ -97,9 +97,9 @@ export class Table {
   #lines(picture: Picture): Line[] {
     const lines: Line[] = [
       { style: 'dim', text: row('channel', '', 'per second', 'depth', '', '', 'written', '') },
-      ...picture.channels.map(({ name, kind, perSecond, depth, total }) => ({
+      ...picture.channels.map(({ name, kind, perSecond, depth, written }) => ({
         style: 'plain' as const,
-        text: row(name, kind, number(perSecond), number(depth), '', '', number(total), ''),
+        text: row(name, kind, number(perSecond), number(depth), '', '', total(written), ''),
       })),
       { style: 'dim', text: row('consumer', '', 'per second', 'p50 us', 'p99 us', 'max us', 'read', 'lost') },
     ];
@@ -112,7 +112,7 @@ export class Table {
         number(p50),
         number(p99),
         number(max),
-        number(latency.count),
+        total(latency.count),
         number(lost),
       );
       lines.push({ style: lost > 0 ? 'bad' : isReady ? 'plain' : 'warn', text });
@@ -120,9 +120,9 @@ export class Table {
     const { repairs, kills, abandoned, redelivered, stallMs } = picture;
     lines.push({ style: 'plain', text: '' }, { style: 'plain', text: bookLine(picture.top) });
     lines.push({ style: 'plain', text: signalLine(picture.signal) });
-    const mended = `repairs ${number(repairs)} · abandoned ${number(abandoned)} · redelivered ${number(redelivered)}`;
-    const stall = `kills ${kills} · longest stall ${stallMs.toFixed(1)} ms · ${Math.floor(picture.seconds)} s`;
-    lines.push({ style: 'plain', text: `${mended} · ${stall}` });
+    const mended = `${number(repairs)} repairs, ${number(abandoned)} abandoned, ${number(redelivered)} redelivered`;
+    const stall = `${Math.floor(picture.seconds)} s, ${kills} kills, longest stall ${stallMs.toFixed(1)} ms`;
+    lines.push({ style: 'plain', text: `${'run'.padEnd(WIDTHS.name)}${stall}, ${mended}` });
     return lines;
   }
 
@@ -140,8 +140,17 @@ interface Line {
   text: string;
 }
 
+/** Widths of a row: name, kind, and the cells; together they fit a terminal of 80 columns. */
+const WIDTHS = { name: 10, kind: 18, cells: [10, 8, 8, 8, 10, 6] };
+
 function row(name: string, kind: string, ...cells: string[]): string {
-  return name.padEnd(11) + kind.padEnd(17) + cells.map((cell) => cell.padStart(11)).join('');
+  const padded = cells.map((cell, index) => cell.padStart(WIDTHS.cells[index] ?? 0));
+  return name.padEnd(WIDTHS.name) + kind.padEnd(WIDTHS.kind) + padded.join('');
+}
+
+/** A total, with as many digits as matter. */
+function total(value: number): string {
+  return value < 1e6 ? number(value) : `${(value / 1e6).toFixed(value < 1e9 ? 2 : 0)} M`;
 }
 
 function number(value: number): string {
@@ -157,15 +166,15 @@ function quantiles(latency: Latency): { p50: number; p99: number; max: number } 
 }
 
 function bookLine(top: Top | undefined): string {
-  if (top === undefined) return 'book       waiting for orders';
+  if (top === undefined) return 'book      waiting for orders';
   const touch = `${number(top.bidSize)} × ${dollars(top.bid)} | ${dollars(top.ask)} × ${number(top.askSize)}`;
-  return `book       ${touch}   ${number(top.live)} orders, ${number(top.unknown)} unknown, run ${top.run}, lap ${top.lap}`;
+  return `book      ${touch} · ${number(top.live)} orders, ${number(top.unknown)} unknown · run ${top.run}, lap ${top.lap}`;
 }
 
 function signalLine(signal: Signal | undefined): string {
-  if (signal === undefined) return 'signal     waiting for the first one';
+  if (signal === undefined) return 'signal    waiting for the first one';
   const trades = `${number(signal.trades)} trades, volume ${number(Number(signal.volume))}`;
-  return `signal     ${trades}, VWAP ${dollars(signal.vwap)}, imbalance ${signal.imbalance.toFixed(2)}`;
+  return `signal    ${trades}, VWAP ${dollars(signal.vwap)}, imbalance ${signal.imbalance.toFixed(2)}`;
 }
 
 function plainLine(picture: Picture): string {

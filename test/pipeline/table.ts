@@ -31,7 +31,7 @@ function picture(seconds: number): Picture {
   const latency = latencyOf(40, 50, 1200);
   return {
     seconds,
-    channels: [{ name: 'orders', kind: 'stream', perSecond: 199_876.4, depth: 12, total: 1_234_567 }],
+    channels: [{ name: 'orders', kind: 'stream', perSecond: 199_876.4, depth: 12, written: 1_234_567 }],
     consumers: [
       { name: 'view', language: 'Node', channel: 'orders', perSecond: 5, lost: 0, latency, isReady: true },
       { name: 'sink', language: 'Rust', channel: 'signals', perSecond: 5, lost: 0, latency, isReady: false },
@@ -61,7 +61,14 @@ test('a terminal gets a table that is drawn over itself', () => {
   const table = new Table(paper, { NO_COLOR: '1' });
   table.draw(picture(1));
   const height = paper.text.split('\n').length - 1;
-  for (const part of ['199,876', '1,234,567', '1,200', '18 × 585.33 | 585.91 × 100', 'restarting', 'stall 6.5 ms']) {
+  for (const part of [
+    '199,876',
+    '1.23 M',
+    '1,200',
+    '18 × 585.33 | 585.91 × 100',
+    'restarting',
+    'longest stall 6.5 ms',
+  ]) {
     assert.match(paper.text, part);
   }
   paper.text = '';
@@ -89,10 +96,11 @@ test('colours only on a terminal and only without NO_COLOR', () => {
 });
 
 test('no line is wider than the terminal', () => {
-  for (const columns of [1, 40, 80]) {
+  for (const columns of [1, 40, 80, 81]) {
     const paper = new Paper(true, columns);
     new Table(paper, { NO_COLOR: '1' }).draw(picture(1));
     for (const line of paper.text.split('\n')) assert.ok(line.length < Math.max(21, columns), `${columns}: ${line}`);
+    if (columns > 80) assert.match(paper.text, /lost$/m);
   }
 });
 
