@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 BATCH: Final = 256
 _ROOMS_MAX: Final = 4
+_ROOM_BYTES_MIN: Final = 1 << 16
 _TOO_LARGE: Final = NUMBERS["ERR_TOO_LARGE"]
 _ALL: Final = -1
 
@@ -121,9 +122,8 @@ class Consumer:
         self._handle = ctypes.c_int64(handle)
         self._close = weakref.finalize(self, library.close, handle)
         self._rooms: deque[_Room] = deque(maxlen=_ROOMS_MAX)
-        self._limit = 0
-        self._limit_argument = ctypes.c_uint64()
         self._room_bytes = 0
+        self._set_limit(BATCH)
         # What an iteration over a stream had copied and not given.
         self._left: Batch | None = None
         # Number of the claim that is open; odd while one is.
@@ -238,7 +238,7 @@ class Consumer:
         if not isinstance(limit, int) or not 1 <= limit < 2**63:
             raise ArgumentError(f"limit is {limit!r}; give the largest number of messages, 1 or more")
         # Enough for short messages; of long ones, the first that does not fit says how much it needs.
-        self._room_bytes = min(limit, CLAIM_MAX) * record_bytes(SLOT_PAYLOAD)
+        self._room_bytes = max(_ROOM_BYTES_MIN, min(limit, CLAIM_MAX) * record_bytes(SLOT_PAYLOAD))
         self._limit_argument = ctypes.c_uint64(limit)
         self._limit = limit
 
