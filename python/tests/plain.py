@@ -66,7 +66,7 @@ def unpack_intent(word: int) -> tuple[int, int, int]:
     return (kind if kind <= layout.INTENT_TAKING else 0), word % POSITIONS, word >> 48 & 0x1FFF
 
 
-def field_of(path: Path) -> tuple[int, Field]:
+def field_of(path: str) -> tuple[int, Field]:
     """Size of the structure, and the field, of `Struct.field`."""
     name, member = path.split(".")
     structure = getattr(layout, name)
