@@ -70,7 +70,10 @@ class Driver:
     consumer: tailrace.Consumer
 
     def open(self, request: Line) -> Line:
-        self.region = tailrace.Region.open(request["path"])
+        for opened in ("producer", "consumer", "region"):
+            if hasattr(self, opened):
+                getattr(self, opened).close()
+        self.region = tailrace.Region.open(request["path"], **chosen(request, "recovery", "payload_offset"))
         return {"pid": os.getpid()}
 
     def create_channel(self, request: Line) -> Line:

@@ -21,6 +21,8 @@ type Answer = Record<string, unknown>;
 interface Ask {
   op: string;
   path: string;
+  recovery?: boolean;
+  payload_offset?: 48 | 64;
   name: string;
   kind: 'queue' | 'stream';
   capacity?: number;
@@ -122,7 +124,9 @@ async function consume(ask: Ask): Promise<Answer> {
 
 const OPERATIONS: Record<string, (ask: Ask) => Answer | Promise<Answer>> = {
   open(ask) {
-    region = Region.open(ask.path);
+    for (const opened of [producer, consumer, region]) opened?.close();
+    const { path, recovery, payload_offset: payloadOffset } = ask;
+    region = Region.open(path, { recovery, payloadOffset });
     return { pid: process.pid };
   },
   create_channel(ask) {

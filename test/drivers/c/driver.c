@@ -337,7 +337,12 @@ static int64_t consume(void) {
 
 static int64_t run_open(void) {
     char path[4096];
-    int64_t opened = tr_region_open(string("path", path, sizeof path), 0, 1000, 0);
+    uint32_t flags = field("recovery") != NULL && !is_set("recovery") ? TR_OPEN_NO_RECOVERY : 0;
+    uint32_t offset = (uint32_t)number("payload_offset", TR_FOREIGN_CODE_PAYLOAD_OFFSET);
+    tr_close(producer);
+    tr_close(consumer);
+    tr_region_close(region);
+    int64_t opened = tr_region_open(string("path", path, sizeof path), flags, 1000, offset);
     region = opened > 0 ? opened : region;
     put(",\"pid\":%d", (int)getpid());
     return opened;

@@ -47,7 +47,8 @@ impl Driver {
     fn run(&mut self, request: &Value) -> Result<Value> {
         match text(request, "op") {
             "open" => {
-                self.region = Some(Region::open(text(request, "path"), &OpenOptions::default())?);
+                (self.producer, self.consumer, self.region) = (None, None, None);
+                self.region = Some(Region::open(text(request, "path"), &open_options(request))?);
                 Ok(json!({ "pid": std::process::id() }))
             }
             "create_channel" => {
@@ -79,8 +80,8 @@ impl Driver {
             }
             "keep" => Ok(json!({ "count": self.consumer()?.keep()? })),
             "depth" => Ok(json!({ "depth": self.consumer()?.depth() })),
-            "close_producer" => Ok(self.producer.take().map_or(json!({}), |_| json!({}))),
-            "close_consumer" => Ok(self.consumer.take().map_or(json!({}), |_| json!({}))),
+            "close_producer" => self.producer().map(Producer::close).map(|()| json!({})),
+            "close_consumer" => self.consumer().map(Consumer::close).map(|()| json!({})),
             "produce" => load::produce(self.producer()?, request),
             "consume" => load::consume(self.consumer()?, request),
             other => Err(Error::new(Code::ARGUMENT, format!("there is no op {other:?}"))),
@@ -141,6 +142,15 @@ fn bytes(hex: &str) -> Result<Vec<u8>> {
     let (pairs, []) = hex.as_bytes().as_chunks::<2>() else { return Err(wrong()) };
     let byte = |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
     pairs.iter().map(byte).collect::<Option<_>>().ok_or_else(wrong)
+}
+
+fn open_options(request: &Value) -> OpenOptions {
+    let default = OpenOptions::default();
+    OpenOptions {
+        recovery: request.get("recovery").and_then(Value::as_bool).unwrap_or(default.recovery),
+        payload_offset: number(request, "payload_offset", default.payload_offset.into()) as u32,
+        ..default
+    }
 }
 
 fn channel_options(request: &Value) -> ChannelOptions {
