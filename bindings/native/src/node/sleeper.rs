@@ -20,6 +20,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tailrace_core::region::{Look, Watch};
+use tailrace_core::ring::step;
 use tailrace_core::sync::{AtomicU32, Ordering};
 
 use super::bell::News;
@@ -145,6 +146,9 @@ impl Sleeper {
                 ring(&news);
             }
             news.clear();
+            if !words.is_empty() {
+                step("wait.sleeping");
+            }
             self.bed.sleep(&words, Word::private(&self.control, control), longest);
         }
     }
@@ -205,11 +209,15 @@ impl Entry {
         let seen = if nap.is_none() || !(has_news || is_due) { self.watch.look() } else { Look::Empty };
         // Who slept says so to its handle, which then wakes others for what it leaves.
         let has_slept = nap.is_some() && (has_news || is_due || seen == Look::Ready);
+        if has_slept {
+            step("wait.woken");
+        }
         let seen = if has_slept { self.watch.after_sleep(!has_news) } else { seen };
         if seen == Look::Ready {
             return None;
         }
         self.watch.arm();
+        step("wait.armed");
         let due = |length| match nap {
             Some(nap) if !has_news && !is_due => nap.due.min(now + length),
             _ => now + length,
