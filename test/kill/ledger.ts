@@ -11,7 +11,7 @@ export interface Sum {
   delivered: number;
   lost: number;
   torn: number;
-  /** Delivered again without the flag. */
+  /** Delivered without the flag, but for the first time. */
   duplicates: number;
   /** Delivered again with it. */
   redelivered: number;
@@ -22,7 +22,6 @@ export class Ledger {
   #written = new Set<number>();
   #delivered = new Map<number, number>();
   #torn = 0;
-  #duplicates = 0;
   #redelivered = 0;
   /** When something was read last, and the longest time in which nothing was. */
   #last = 0;
@@ -37,10 +36,9 @@ export class Ledger {
     if (!Array.isArray(line['read'])) return;
     this.#torn += Number(line['torn'] ?? 0);
     for (const [run, index, again] of line['read'] as [number, number, number][]) {
-      const times = this.#delivered.get(key(run, index)) ?? 0;
+      const unflagged = this.#delivered.get(key(run, index)) ?? 0;
       if (again === 1) this.#redelivered += 1;
-      else if (times > 0) this.#duplicates += 1;
-      this.#delivered.set(key(run, index), times + 1);
+      this.#delivered.set(key(run, index), unflagged + 1 - again);
     }
     const now = performance.now();
     if (this.#last > 0) this.longestStallMs = Math.max(this.longestStallMs, now - this.#last);
@@ -63,12 +61,15 @@ export class Ledger {
   sum(): Sum {
     let lost = 0;
     for (const written of this.#written) if (!this.#delivered.has(written)) lost += 1;
+    // What the dead said last may be read after what their heirs said, so the order of lines proves nothing.
+    let duplicates = 0;
+    for (const unflagged of this.#delivered.values()) duplicates += Math.max(0, unflagged - 1);
     return {
       written: this.#written.size,
       delivered: this.#delivered.size,
       lost,
       torn: this.#torn,
-      duplicates: this.#duplicates,
+      duplicates,
       redelivered: this.#redelivered,
     };
   }

@@ -44,11 +44,10 @@ async function within<T>(ms: number, what: string, promise: Promise<T>): Promise
   }
 }
 
-/** Starts a driver that stops at a step, and lets it run there. */
-async function stopped(driver: Driver, path: string, step: string, asks: Line[]): Promise<void> {
+/** Lets a driver run to the step at which it stops itself. */
+async function stopped(driver: Driver, step: string, asks: Line[]): Promise<void> {
   const paused = driver.paused();
   const run = (async () => {
-    await driver.must({ op: 'open', path });
     for (const ask of asks) await driver.must({ channel: 'c', ...ask });
     throw new Error(`the ${driver.language} driver never came to ${step}`);
   })();
@@ -124,8 +123,12 @@ class Scene {
   }
 
   async open(driver: Driver, ask: Line): Promise<void> {
-    await driver.must({ op: 'open', path: this.path });
+    await driver.must(this.#opening);
     await driver.must({ channel: 'c', ...ask });
+  }
+
+  get #opening(): Line {
+    return { op: 'open', path: this.path };
   }
 
   write(run: number, count: number): Promise<Line> {
@@ -145,7 +148,7 @@ class Scene {
     const { job } = this;
     if (job.before !== undefined) return this.#stopAmongTheDead(job.before);
     if (this.isWriter || job.channel === 'stream') this.read();
-    const stop = stopped(this.victim, this.path, job.step, job.asks);
+    const stop = stopped(this.victim, job.step, [this.#opening, ...job.asks]);
     if (job.asks.some((ask) => ask['op'] === 'consume')) await this.#feed(stop);
     await stop;
   }
@@ -156,10 +159,10 @@ class Scene {
     await this.open(this.victim, open ?? assert.fail('a job begins by opening'));
     if (before.step.startsWith('take')) await this.write(3, 8);
     const early = this.start('rust', environmentOf(before.step));
-    await stopped(early, this.path, before.step, before.asks);
+    await stopped(early, before.step, [this.#opening, ...before.asks]);
     early.signal('SIGKILL');
     await early.ended;
-    await stopped(this.victim, this.path, this.job.step, rest);
+    await stopped(this.victim, this.job.step, rest);
   }
 
   /** Gives the victim something to read, or to wait for, until it has stopped. */
