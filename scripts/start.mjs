@@ -1,22 +1,14 @@
 /**
  * Start: the main job, from a fresh clone on. Builds what is missing, then becomes the pipeline.
  *
- * The pipeline gets this process's terminal, arguments and signals; its exit code is ours.
+ * It becomes it in this very process (and npm becomes this process, by `exec`), so that a signal that is meant for the
+ * pipeline reaches it, whether a terminal sends it to everybody or a script to the one process that it started.
  */
-import { spawn } from 'node:child_process';
 import { build, orExplain } from './build.mjs';
 import { python, root } from './toolchain.mjs';
 
 await orExplain(async () => {
   await build();
-  const child = spawn(process.execPath, [`${root}dist/pipeline/main.js`, ...process.argv.slice(2)], {
-    stdio: 'inherit',
-    env: { ...process.env, TAILRACE_PYTHON: python },
-  });
-  // A terminal sends Ctrl-C to both of us: the child ends cleanly by it, and we stay to pass its exit code on.
-  process.on('SIGINT', () => {});
-  for (const signal of /** @type {const} */ (['SIGTERM', 'SIGHUP'])) process.on(signal, () => child.kill(signal));
-  process.exitCode = await new Promise((resolve) => {
-    child.once('exit', (code) => resolve(code ?? 1));
-  });
+  process.env.TAILRACE_PYTHON = python;
+  await import(`${root}dist/pipeline/main.js`);
 });

@@ -13,6 +13,7 @@ import { Table } from './table.ts';
 import { isGood, toJson, toText } from './verdict.ts';
 
 const DRAW_MS = 250;
+const AGAIN_MS = 500;
 
 function greeting(options: Options, path: string): string {
   const source = options.input ?? `generated order flow, seed ${options.seed}`;
@@ -32,11 +33,12 @@ async function play(options: Options): Promise<number> {
   };
   say(greeting(options, path));
   for (const leftover of removeLeftovers(options.dir)) say(`removed ${leftover}, left by a run that was killed`);
-  const interrupts = { count: 0, heard: () => {} };
+  const interrupts = { firstMs: 0, heard: () => {} };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
-      interrupts.count += 1;
-      if (interrupts.count > 1) process.exit(130);
+      // Under npm one Ctrl-C comes twice, from the terminal and from npm: only a later one means *now*.
+      if (interrupts.firstMs > 0 && performance.now() - interrupts.firstMs > AGAIN_MS) process.exit(130);
+      interrupts.firstMs ||= performance.now();
       interrupts.heard();
     });
   }

@@ -41,6 +41,9 @@ interface Verdict {
   kills: { process: string; pid: number; signal: string; back_ms: number | null }[];
 }
 
+const DIRECTLY = [process.execPath, '--import', 'tsx', `${ROOT}sdk/pipeline/main.ts`];
+const BY_NPM = ['npm', 'start', '--silent', '--'];
+
 /** A started pipeline and what it has said. */
 class Job {
   output = '';
@@ -49,9 +52,10 @@ class Job {
   readonly child: ChildProcess;
   readonly ended: Promise<unknown[]>;
 
-  constructor(...args: string[]) {
-    const command = ['--import', 'tsx', `${ROOT}sdk/pipeline/main.ts`, '--dir', this.dir, ...args];
-    this.child = spawn(process.execPath, command, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+  constructor(args: string[], command = DIRECTLY) {
+    const [program, ...words] = [...command, '--dir', this.dir, ...args];
+    const stdio = ['ignore', 'pipe', 'pipe'] as const;
+    this.child = spawn(program!, words, { stdio: [...stdio], cwd: ROOT, detached: true });
     this.child.stdout?.on('data', (piece) => {
       this.output += piece;
     });
@@ -61,8 +65,9 @@ class Job {
     this.ended = once(this.child, 'close');
   }
 
-  get region(): string {
-    return join(this.dir, `tailrace-pipeline.${this.child.pid}`);
+  /** Its processes, from their command lines. */
+  processes(): { pid: number; name: string }[] {
+    return processesOver(`${this.dir}/`);
   }
 
   /** Waits for something, but not longer than the job lives. */
@@ -82,7 +87,8 @@ class Job {
   async end(): Promise<number | null> {
     await this.ended;
     assert.equal(readdirSync(this.dir), [], 'files left');
-    assert.equal(processesOf(this.region), [], 'processes left');
+    for (let turn = 0; turn < 100 && this.processes().length > 0; turn++) await sleep(20);
+    assert.equal(this.processes(), [], 'processes left');
     rmSync(this.dir, { recursive: true });
     return this.child.exitCode;
   }
@@ -99,13 +105,12 @@ class Job {
   }
 }
 
-/** The pipeline's processes over this region, from their command lines. */
-function processesOf(region: string): { pid: number; name: string }[] {
+function processesOver(folder: string): { pid: number; name: string }[] {
   const found: { pid: number; name: string }[] = [];
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
     try {
       const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
-      if (!words.includes(region)) continue;
+      if (!words.some((word) => word.startsWith(folder))) continue;
       const name = ['view', 'analytics', 'sink', 'gateway'].find((name) => words.some((word) => word.includes(name)));
       found.push({ pid: Number(pid), name: name ?? '' });
     } catch {
@@ -117,15 +122,15 @@ function processesOf(region: string): { pid: number; name: string }[] {
 
 /** The process of this name, once records have flowed for a while. */
 async function processOf(job: Job, name: string): Promise<number> {
-  await job.until(() => processesOf(job.region).some((found) => found.name === 'gateway'));
+  await job.until(() => job.processes().some((found) => found.name === 'gateway'));
   await sleep(1_000);
-  const pid = processesOf(job.region).find((found) => found.name === name)?.pid;
+  const pid = job.processes().find((found) => found.name === name)?.pid;
   assert.ok(pid, `${name} is not at work: ${job.complaints}`);
   return pid;
 }
 
 test('five seconds of generated flow', async () => {
-  const verdict = await new Job('--for', '5', '--json').proved();
+  const verdict = await new Job(['--for', '5', '--json']).proved();
   assert.ok(verdict.seconds >= 5 && verdict.seconds < 7, `${verdict.seconds} s`);
   assert.ok(verdict.written > 100_000, `${verdict.written} written`);
   assert.ok(verdict.p50_us > 0 && verdict.p99_us >= verdict.p50_us && verdict.longest_stall_ms >= 0);
@@ -148,7 +153,7 @@ test('five seconds of generated flow', async () => {
 
 if (existsSync(SAMPLE)) {
   test('real order flow in a loop', async () => {
-    const verdict = await new Job('--for', '3', '--json', '--input', SAMPLE, '--rate', '50000').proved();
+    const verdict = await new Job(['--for', '3', '--json', '--input', SAMPLE, '--rate', '50000']).proved();
     assert.ok(verdict.written > 20_000, `${verdict.written} written`);
   });
 } else {
@@ -157,7 +162,7 @@ if (existsSync(SAMPLE)) {
 }
 
 test('chaos for twelve seconds: every process is killed, and the proof is all zeros', async () => {
-  const verdict = await new Job('--for', '12', '--chaos', '--seed', SEED_OF_ALL_FOUR, '--json').proved();
+  const verdict = await new Job(['--for', '12', '--chaos', '--seed', SEED_OF_ALL_FOUR, '--json']).proved();
   assert.ok(verdict.kills.length >= 4, `${verdict.kills.length} kills`);
   assert.is(new Set(verdict.kills.map(({ process }) => process)).size, 4);
   assert.ok(verdict.kills.every(({ signal }) => signal === 'SIGKILL'));
@@ -167,7 +172,7 @@ test('chaos for twelve seconds: every process is killed, and the proof is all ze
 });
 
 test('a process killed from outside is started again, without chaos', async () => {
-  const job = new Job('--for', '5', '--json');
+  const job = new Job(['--for', '5', '--json']);
   const pid = await processOf(job, 'analytics');
   process.kill(pid, 'SIGKILL');
   const { kills } = await job.proved();
@@ -178,7 +183,7 @@ test('a process killed from outside is started again, without chaos', async () =
 });
 
 test('a reader that is stopped for a second holds everybody back, and nothing is lost or repaired', async () => {
-  const job = new Job('--for', '5', '--json');
+  const job = new Job(['--for', '5', '--json']);
   const pid = await processOf(job, 'analytics');
   process.kill(pid, 'SIGSTOP');
   await sleep(1_000);
@@ -189,9 +194,19 @@ test('a reader that is stopped for a second holds everybody back, and nothing is
   assert.is(verdict.repairs, 0);
 });
 
+test('npm start, and a signal for npm alone or for everybody', async () => {
+  for (const everybody of [false, true]) {
+    const job = new Job([], BY_NPM);
+    await job.begin();
+    process.kill(everybody ? -job.child.pid! : job.child.pid!, everybody ? 'SIGINT' : 'SIGTERM');
+    await job.end();
+    assert.match(job.output, /^proved: /m);
+  }
+});
+
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   test(`${signal} ends it cleanly, with its proof`, async () => {
-    const job = new Job();
+    const job = new Job([]);
     await job.begin();
     assert.match(job.output, /^tailrace pipeline: generated order flow, seed 1 .*; Ctrl-C ends it$/m);
     job.child.kill(signal);
@@ -202,25 +217,30 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 }
 
 test('Ctrl-C before everybody is at work, and Ctrl-C twice', async () => {
-  const early = new Job();
-  await early.until(() => existsSync(early.region));
+  const early = new Job([]);
+  await early.until(() => readdirSync(early.dir).length > 0);
   early.child.kill('SIGINT');
   await early.end();
-  const twice = new Job();
+  const twice = new Job([]);
   await twice.begin();
+  process.kill(await processOf(twice, 'view'), 'SIGSTOP');
   twice.child.kill('SIGINT');
   twice.child.kill('SIGINT');
-  assert.ok([0, 130].includes((await twice.end()) ?? -1));
+  await sleep(1_000);
+  assert.is(twice.child.exitCode, null, 'one Ctrl-C that comes twice waits for the process that is stopped');
+  twice.child.kill('SIGINT');
+  assert.is(await twice.end(), 130);
 });
 
 test('when the parent is killed, the others leave, and what it left can be removed', async () => {
-  const job = new Job();
+  const job = new Job([]);
   await job.begin();
-  const { region, dir } = job;
-  assert.ok(processesOf(region).length >= 4);
+  const { dir } = job;
+  const region = join(dir, `tailrace-pipeline.${job.child.pid}`);
+  assert.ok(job.processes().length >= 4);
   job.child.kill('SIGKILL');
-  for (let turn = 0; turn < 500 && processesOf(region).length > 0; turn++) await sleep(20);
-  assert.equal(processesOf(region), []);
+  for (let turn = 0; turn < 500 && job.processes().length > 0; turn++) await sleep(20);
+  assert.equal(job.processes(), []);
   assert.equal(removeLeftovers(dir), [], 'a young file may belong to one who is just starting');
   utimesSync(region, 0, 0);
   assert.equal(removeLeftovers(dir), [region]);
@@ -231,7 +251,7 @@ test('when the parent is killed, the others leave, and what it left can be remov
 test('a wrong input file is said with its line, before anything is started', async () => {
   const file = join(mkdtempSync(join(tmpdir(), 'tailrace-test-')), 'flow.csv');
   writeFileSync(file, '34200.1,1,5,100,5853300,1\n34200.2,9,5,100,5853300,1\n');
-  const job = new Job('--input', file);
+  const job = new Job(['--input', file]);
   assert.is(await job.end(), 2);
   assert.is(job.complaints, `ERR_INPUT: ${file}:2: type is "9"; 1 to 7 are expected\n`);
   assert.is(job.output, '');
@@ -246,7 +266,7 @@ const MISTAKES: [args: string[], code: number, says: RegExp][] = [
 
 for (const [args, code, says] of MISTAKES) {
   test(`mistake: ${args.join(' ')}`, async () => {
-    const job = new Job(...args);
+    const job = new Job(args);
     assert.is(await job.end(), code);
     assert.match(job.complaints, says);
     assert.is(job.complaints.trimEnd().split('\n').length, 1, job.complaints);
@@ -255,7 +275,7 @@ for (const [args, code, says] of MISTAKES) {
 
 test('a process that cannot be started ends the run with its reason', async () => {
   process.env.TAILRACE_SINK = '/no/such/sink';
-  const job = new Job('--for', '5');
+  const job = new Job(['--for', '5']);
   delete process.env.TAILRACE_SINK;
   assert.is(await job.end(), 1);
   assert.match(job.output, /^NOT PROVED/m);
@@ -263,7 +283,7 @@ test('a process that cannot be started ends the run with its reason', async () =
 });
 
 test('help', async () => {
-  const job = new Job('--help');
+  const job = new Job(['--help']);
   assert.is(await job.end(), 0);
   assert.match(job.output, /--chaos +kill a random process every 2 seconds/);
 });
