@@ -51,6 +51,7 @@ export interface Native {
   attach(desk: Float64Array, fail: typeof throwNative, come: Come): void;
   deskFields(): string[];
   layoutHashOfLibrary(): number;
+  sleepsOnMany(): boolean;
   regionCreate(path: string, limitBytes: number, mode: number, lockTimeoutMs: number, flags: number): number;
   regionOpen(path: string, lockTimeoutMs: number, payloadOffset: number, flags: number): number;
   regionOpenOrCreate(

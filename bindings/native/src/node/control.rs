@@ -17,6 +17,7 @@ use tailrace_core::region::{
 
 use super::desk::FIELDS;
 use super::environment::Environment;
+use super::nap::Bed;
 use crate::handles::{self, Handle};
 use crate::report;
 use crate::signatures::{
@@ -56,6 +57,12 @@ pub fn desk_fields() -> Vec<&'static str> {
 #[napi]
 pub fn layout_hash_of_library() -> u32 {
     layout_hash()
+}
+
+/// Whether one thread can sleep for many channels here.
+#[napi]
+pub fn sleeps_on_many() -> bool {
+    Bed::of_this_machine() == Bed::Many
 }
 
 fn create_options(limit_bytes: f64, mode: u32, lock_timeout_ms: f64, flags: u32) -> CreateOptions {
