@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { scratch } from './scratch.ts';
+import { Pair, scratch } from './scratch.ts';
 
 const native = suite('native');
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
@@ -65,6 +65,19 @@ native('keeps a process while somebody waits', () => {
     setTimeout(() => producer.write(Buffer.from('late')), 50).unref();
     for await (const batch of consumer) { console.log(batch.at(0).text()); break; }`);
   assert.is(output, 'late\n');
+});
+
+native('closes what is open when the process exits, however it does', () => {
+  using pair = new Pair();
+  const path = JSON.stringify(pair.path);
+  for (const end of [
+    '',
+    'process.exit(0)',
+    'setTimeout(() => process.exit(0), 20); for await (const _ of consumer);',
+  ]) {
+    run(`const consumer = tailrace.Region.open(${path}).openConsumer('c', { label: 'other' }); ${end}`);
+    assert.is(pair.region.stats().participants.length, 2, end);
+  }
 });
 
 native.run();

@@ -4,14 +4,16 @@
 //! pointer that it was registered with, and every `#[napi]` function through the instance data. It lives until Node
 //! frees the instance data, at the very end.
 //!
-//! `process.exit()`, the end of a worker and `terminate()` run the clean-up hook: the sleeping threads end first, then
-//! every handle that was opened here and not closed is closed, as if its owner had done it. So a terminated worker
-//! leaves nothing behind that others would have to repair.
+//! The end of a program or a worker and `terminate()` run the clean-up hook; `process.exit()` does not, and runs what was
+//! given to `atexit` instead. Either way the sleeping threads end first, then every handle that was opened here and not
+//! closed is closed, as if its owner had done it, so that nothing is left behind for others to repair. Workers that are
+//! still running when the process exits are the exception: their handles belong to other threads, and so to the dead.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::ffi::{CString, c_void};
 use std::ptr::{self, NonNull};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 use napi::sys;
 use tailrace_core::error::{Code, Error, Result};
@@ -22,6 +24,9 @@ use super::desk::{Desk, LENGTH};
 use super::held::Held;
 use super::watcher::Watcher;
 use crate::handles::{self, Handle, Kind};
+
+/// Environments that have not ended, and their threads: addresses, for only those threads use them.
+static LIVE: Mutex<Vec<(usize, i32)>> = Mutex::new(Vec::new());
 
 /// One Node environment.
 pub struct Environment {
@@ -100,6 +105,10 @@ impl Environment {
             // After the bell's own hook, so that Node runs this one before it.
             // SAFETY: as above.
             unsafe { sys::napi_add_env_cleanup_hook(self.env, Some(end), ptr::from_ref(self).cast_mut().cast()) };
+            live().push((ptr::from_ref(self) as usize, thread_id()));
+            static AT_EXIT: Once = Once::new();
+            // SAFETY: a function of this library, which stays loaded.
+            AT_EXIT.call_once(|| _ = unsafe { libc::atexit(end_at_exit) });
         }
         Ok(())
     }
@@ -251,8 +260,19 @@ unsafe extern "C" fn come_to_bell(env: sys::napi_env, _: sys::napi_value, contex
     unsafe { &*context.cast::<Environment>() }.report();
 }
 
+fn live() -> MutexGuard<'static, Vec<(usize, i32)>> {
+    LIVE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The kernel's id of this thread; Rust's own may be gone when a process exits.
+fn thread_id() -> i32 {
+    // SAFETY: asks for a number.
+    unsafe { libc::gettid() }
+}
+
 /// The clean-up hook.
 unsafe extern "C" fn end(environment: *mut c_void) {
+    live().retain(|(address, _)| *address != environment as usize);
     // SAFETY: the hook was added with the environment, which Node frees later.
     let environment = unsafe { &*environment.cast::<Environment>() };
     if let Some(watcher) = &mut *environment.watcher.borrow_mut() {
@@ -263,6 +283,15 @@ unsafe extern "C" fn end(environment: *mut c_void) {
         handles::close(handle);
     }
     environment.desk.set(None);
+}
+
+/// `process.exit()` was called on this thread.
+extern "C" fn end_at_exit() {
+    let own: Vec<_> = live().iter().filter(|(_, thread)| *thread == thread_id()).copied().collect();
+    for (environment, _) in own {
+        // SAFETY: it has not ended, and this is its thread.
+        unsafe { end(environment as *mut c_void) };
+    }
 }
 
 /// The finalizer of the instance data.
