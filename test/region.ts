@@ -1,10 +1,36 @@
 import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import {
+  ANNEX_OFFSET,
+  CHANNEL_MAX,
+  CHANNELS_OFFSET,
+  ChannelEntry,
+  MAGIC,
+  RegionHeader,
+  Slot,
+  VERSION,
+} from '../sdk/generated/layout.ts';
 import { now, Region, TailraceError } from '../sdk/index.ts';
 import { eventually, failureOf, Pair, scratch } from './scratch.ts';
 
 const region = suite('region');
+
+/** A region with one queue, as a program makes it that knows only the published layout. */
+function writeForeignRegion(path: string, capacity: number): void {
+  const band = ANNEX_OFFSET;
+  const bytes = Buffer.alloc(band + capacity * Slot.size);
+  bytes.writeBigUInt64LE(MAGIC, RegionHeader.magic.offset);
+  bytes.writeUInt32LE(VERSION, RegionHeader.version.offset);
+  bytes.writeUInt32LE(CHANNEL_MAX, RegionHeader.max_channels.offset);
+  bytes.writeUInt32LE(1, RegionHeader.channel_count.offset);
+  bytes.writeBigUInt64LE(BigInt(capacity), CHANNELS_OFFSET + ChannelEntry.capacity.offset);
+  bytes.writeBigUInt64LE(BigInt(band), CHANNELS_OFFSET + ChannelEntry.band_offset.offset);
+  for (let index = 0; index < capacity; index += 1) {
+    bytes.writeBigUInt64LE(BigInt(index), band + index * Slot.size + Slot.sequence.offset);
+  }
+  writeFileSync(path, bytes, { mode: 0o600 });
+}
 
 region('is made once, opened often, and removed', async () => {
   const path = scratch();
@@ -133,6 +159,24 @@ region('can be mapped for reading only', async () => {
   assert.is(consumer.poll().at(0)?.text(), 'before');
   assert.is((await failureOf(() => reading.openProducer('s'))).code, 'ERR_PERMISSION');
   assert.is(made.stats().participants.length, 1);
+});
+
+region('is shared with programs that know only the published layout', async () => {
+  const path = scratch();
+  writeForeignRegion(path, 16);
+  assert.is((await failureOf(() => Region.open(path))).code, 'ERR_FOREIGN');
+  using opened = Region.open(path, { recovery: false });
+  const [channel] = opened.channels();
+  assert.is(channel?.capacity, 16);
+  using producer = opened.openProducer(channel!.name);
+  using consumer = opened.openConsumer(channel!.name);
+  setTimeout(() => producer.write(Buffer.from('between us')), 10);
+  for await (const batch of consumer) {
+    assert.not(batch.isClaimed);
+    assert.is(batch.at(0)?.text(), 'between us');
+    break;
+  }
+  assert.is((await failureOf(() => opened.createChannel('more'))).code, 'ERR_UNSUPPORTED');
 });
 
 region('tells its listeners what was lost', async () => {
