@@ -27,6 +27,11 @@ impl Spread {
         self.unit_ns
     }
 
+    /// How many were counted.
+    pub fn count(&self) -> u64 {
+        self.counts.len()
+    }
+
     /// Counts one time.
     #[inline(always)]
     pub fn record(&mut self, units: u64) {
@@ -77,8 +82,8 @@ pub fn print(subject: &str, what: &str, sample: &Sample) {
     print_with(subject, what, sample, &[]);
 }
 
-/// Prints one sample and what was measured beside it, nanoseconds.
-pub fn print_with(subject: &str, what: &str, sample: &Sample, beside: &[(&str, f64)]) {
+/// Prints one sample and what was measured beside it.
+pub fn print_with(subject: &str, what: &str, sample: &Sample, beside: &[(&str, Value)]) {
     let mut line = json!({
         "subject": subject,
         "what": what,
@@ -87,7 +92,7 @@ pub fn print_with(subject: &str, what: &str, sample: &Sample, beside: &[(&str, f
         "cpu_seconds": clock::cpu_seconds(),
     });
     for (name, value) in beside {
-        line[name] = json!(value);
+        line[name] = value.clone();
     }
     println!("{line}");
 }

@@ -5,14 +5,19 @@ mod figure;
 mod floor;
 mod measure;
 mod pair;
+mod repair;
 #[cfg(feature = "rivals")]
 mod rivals;
 mod subject;
 mod tailrace;
+mod wake;
 
 use clap::{Parser, Subcommand};
 use measure::{Plan, Sample, one_way, round_trip};
 use pair::Outcome;
+use repair::Held;
+use serde_json::json;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// One measurement of tailrace, of a rival, or of the machine.
@@ -52,6 +57,43 @@ enum What {
         #[arg(long, default_value_t = 2_000_000)]
         count: u64,
     },
+    /// A consumer that blocks, woken by messages.
+    Wake {
+        #[arg(long, default_value_t = 300)]
+        count: u64,
+    },
+    /// Writes a message, or with --word a bare word, now and then, for a sleeper elsewhere.
+    Tick {
+        path: PathBuf,
+        #[arg(long)]
+        word: bool,
+        #[arg(long, default_value_t = 300)]
+        count: u64,
+        #[arg(long, default_value_t = 1_500)]
+        pause_us: u64,
+    },
+    /// CPU of a consumer that sleeps.
+    Idle {
+        #[arg(long, default_value_t = 3)]
+        seconds: u64,
+    },
+    /// From the free lock of a killed process to the message that it held up.
+    Repair {
+        held: Held,
+        #[arg(long, default_value_t = 40)]
+        trials: u64,
+    },
+    /// From the kill of another program to its free lock.
+    Burial {
+        subject: String,
+        #[arg(long, default_value_t = 20)]
+        trials: u64,
+        #[arg(last = true)]
+        program: Vec<String>,
+    },
+    /// What `repair` kills.
+    #[command(hide = true)]
+    Victim { path: PathBuf, held: Held },
 }
 
 fn main() -> Outcome<()> {
@@ -59,10 +101,10 @@ fn main() -> Outcome<()> {
         What::Floor { count } => {
             clock::pin(0);
             let read_ns = clock::wall_read_ns();
-            figure::print_with("floor", "line", &floor::line(count)?, &[("clock_read", read_ns)]);
+            figure::print_with("floor", "line", &floor::line(count)?, &[("clock_read", json!(read_ns))]);
         }
         What::Futex { count } => {
-            let sample = floor::futex(count, Duration::from_millis(1))?;
+            let sample = floor::futex(count, Duration::from_micros(1_500))?;
             figure::print("floor", "futex", &sample);
         }
         What::RoundTrip { subject, bytes, count } => {
@@ -73,6 +115,29 @@ fn main() -> Outcome<()> {
             let sample = measured(Shape::OneWay, &subject, bytes, Plan { count, batch })?;
             figure::print(&subject, "one-way", &sample);
         }
+        What::Wake { count } => {
+            figure::print("rust", "wake", &wake::rust(count, Duration::from_micros(1_500))?);
+        }
+        What::Tick { path, word, count, pause_us } => {
+            let pause = Duration::from_micros(pause_us);
+            match word {
+                true => wake::tick_word(&path, count, pause)?,
+                false => wake::tick_messages(&path, count, pause)?,
+            }
+        }
+        What::Idle { seconds } => {
+            let part = wake::idle(Duration::from_secs(seconds))?;
+            println!("{}", json!({ "subject": "rust", "what": "idle", "cpu_part": part }));
+        }
+        What::Repair { held, trials } => {
+            let (sample, burials) = repair::repair(held, trials)?;
+            let beside = [("burial", burials.to_json())];
+            figure::print_with(&format!("{held:?}"), "repair", &sample, &beside);
+        }
+        What::Burial { subject, trials, program } => {
+            figure::print(&subject, "burial", &repair::burials(&program, trials)?);
+        }
+        What::Victim { path, held } => repair::die(&path, held)?,
     }
     Ok(())
 }
