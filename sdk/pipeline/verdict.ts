@@ -26,6 +26,7 @@ export interface Outcome {
   repairs: number;
   abandoned: number;
   comparedBlocks: number;
+  /** Longest time that a gateway waited for room: a reader was slow, paused, or dead and not removed yet. */
   longestStallMs: number;
   kills: Death[];
   isChaos: boolean;
