@@ -89,24 +89,33 @@ impl Sleeper {
 pub(super) struct Side<'m> {
     pub asleep: &'m AtomicU32,
     pub signal: &'m AtomicU32,
+    /// False in a region mapped for reading, where waits end by time-out.
+    may_raise: bool,
 }
 
 impl Side<'_> {
     /// Says that somebody is about to sleep; look again after it.
     pub(super) fn arm(&self) {
-        // sync: asleep. SeqCst and fence; pairs with the fence in `Ring::wake`.
-        self.asleep.store(1, Ordering::SeqCst);
+        if self.may_raise {
+            // sync: asleep. SeqCst and fence; pairs with the fence in `Ring::wake`.
+            self.asleep.store(1, Ordering::SeqCst);
+        }
         full_fence();
     }
 }
 
 impl<'m> Ring<'m> {
     pub(super) fn consumers(&self) -> Side<'m> {
-        Side { asleep: &self.entry.consumers_asleep, signal: &self.entry.signal }
+        Side { asleep: &self.entry.consumers_asleep, signal: &self.entry.signal, may_raise: self.may_write() }
     }
 
     pub(super) fn producers(&self) -> Side<'m> {
-        Side { asleep: &self.entry.producers_asleep, signal: &self.entry.room_signal }
+        Side { asleep: &self.entry.producers_asleep, signal: &self.entry.room_signal, may_raise: self.may_write() }
+    }
+
+    /// Whether the memory is mapped for writing: only then there are participants, or none because nobody has them.
+    fn may_write(&self) -> bool {
+        !self.participants.is_empty() || self.is_foreign()
     }
 
     /// After publishing: wakes as many sleeping consumers as there are messages, all on a stream. True if it woke.
