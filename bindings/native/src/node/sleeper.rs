@@ -141,7 +141,7 @@ impl Sleeper {
             // sync: control-word. Acquire, before the list is read; pairs with the Release in `nap::call`.
             let control = self.control.load(Ordering::Acquire);
             words.clear();
-            let Some(longest) = self.look(&mut words, &mut news) else { return };
+            let Some(longest) = self.look(Instant::now(), &mut words, &mut news) else { return };
             if !news.is_empty() {
                 ring(&news);
             }
@@ -154,12 +154,11 @@ impl Sleeper {
     }
 
     /// Looks at everything once: what to sleep on, what to tell, and how long nothing else is due.
-    fn look(&self, words: &mut Vec<Word>, news: &mut Vec<News>) -> Option<Duration> {
+    fn look(&self, now: Instant, words: &mut Vec<Word>, news: &mut Vec<News>) -> Option<Duration> {
         let mut list = self.list();
         if list.is_ending {
             return None;
         }
-        let now = Instant::now();
         let mut due = now + LONG;
         for entry in &mut list.entries {
             if let Some(at) = entry.look(now, words, news) {
@@ -227,5 +226,147 @@ impl Entry {
             Look::Empty => Some(Nap { word, due: due(NAP) }),
             Look::Hole => Some(Nap { word, due: due(PATIENCE) }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tailrace_core::region::{
+        ChannelOptions, Consumer, ConsumerOptions, CreateOptions, HandleOptions, Producer, Region,
+    };
+
+    struct Scene {
+        _folder: tempfile::TempDir,
+        region: Region,
+        producer: Producer,
+        consumer: Consumer,
+        sleeper: Sleeper,
+        start: Instant,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let folder = tempfile::tempdir_in("/dev/shm").expect("a folder");
+            let region = Region::create(folder.path().join("region"), &CreateOptions::default()).expect("a region");
+            region.create_channel("c", &ChannelOptions::default()).expect("a channel");
+            let producer = region.open_producer("c", &HandleOptions::default()).expect("a producer");
+            let consumer = region.open_consumer("c", &ConsumerOptions::default()).expect("a consumer");
+            let sleeper = Sleeper::new(Bed::Many);
+            sleeper.add(1, consumer.watch());
+            Self { _folder: folder, region, producer, consumer, sleeper, start: Instant::now() }
+        }
+
+        /// What is told by a look so many microseconds after the start, how many words to sleep on, and how long.
+        fn look(&self, after_us: u64) -> (Vec<News>, usize, Duration) {
+            let (mut words, mut news) = (Vec::new(), Vec::new());
+            let now = self.start + Duration::from_micros(after_us);
+            let longest = self.sleeper.look(now, &mut words, &mut news).expect("it is not ending");
+            (news, words.len(), longest)
+        }
+
+        fn write(&mut self) {
+            assert!(self.producer.write(b"x", 0).expect("it is open"));
+        }
+
+        fn wakes(&self) -> u64 {
+            self.region.channels().expect("channels")[0].counters.wakes
+        }
+    }
+
+    const READY: News = News::Ready { handle: 1, wait: 7 };
+
+    #[test]
+    fn a_handle_is_told_about_once_for_each_wait() {
+        let mut scene = Scene::new();
+        scene.write();
+        assert_eq!(scene.look(0).0, []);
+        scene.sleeper.wait(1, 7, 1);
+        assert_eq!(scene.look(1).0, [READY]);
+        assert_eq!(scene.look(2).0, []);
+        scene.sleeper.wait(1, 7, 1);
+        assert_eq!(scene.look(3).0, [READY]);
+    }
+
+    #[test]
+    fn it_naps_while_there_is_nothing_and_is_woken_by_a_write() {
+        let mut scene = Scene::new();
+        scene.sleeper.wait(1, 7, 1);
+        assert_eq!(scene.look(0), (vec![], 1, NAP));
+        assert_eq!(scene.look(4_000), (vec![], 1, NAP - Duration::from_micros(4_000)));
+        assert_eq!(scene.look(10_000), (vec![], 1, NAP));
+        scene.write();
+        assert_eq!(scene.wakes(), 1);
+        assert_eq!(scene.look(11_000), (vec![READY], 0, PATIENCE));
+    }
+
+    #[test]
+    fn what_a_loop_does_not_take_in_time_is_passed_on() {
+        let mut scene = Scene::new();
+        scene.sleeper.wait(1, 7, 1);
+        scene.look(0);
+        scene.write();
+        scene.look(100);
+        assert_eq!(scene.look(900).2, Duration::from_micros(200));
+        assert_eq!(scene.wakes(), 1);
+        assert_eq!(scene.look(1_100), (vec![], 0, LONG));
+        assert_eq!(scene.wakes(), 2);
+        scene.look(5_000);
+        assert_eq!(scene.wakes(), 2);
+    }
+
+    #[test]
+    fn what_a_loop_took_in_time_is_not() {
+        let mut scene = Scene::new();
+        scene.sleeper.wait(1, 7, 1);
+        scene.look(0);
+        scene.write();
+        scene.look(100);
+        assert_eq!(scene.consumer.poll(10).expect("it is open").len(), 1);
+        scene.look(1_100);
+        assert_eq!(scene.wakes(), 1);
+    }
+
+    #[test]
+    fn a_wait_that_was_given_up_is_not_told_of() {
+        let mut scene = Scene::new();
+        scene.sleeper.wait(1, 7, 1);
+        scene.look(0);
+        scene.sleeper.cancel(1);
+        scene.write();
+        assert_eq!(scene.look(100), (vec![], 0, LONG));
+    }
+
+    #[test]
+    fn a_thread_tells_of_what_is_written_whatever_it_sleeps_on() {
+        for bed in [Bed::One, Bed::of_this_machine()] {
+            let mut scene = Scene::new();
+            scene.sleeper = Sleeper::new(bed);
+            scene.sleeper.add(1, scene.consumer.watch());
+            let (told, hear) = std::sync::mpsc::channel();
+            let Scene { sleeper, producer, consumer, .. } = &mut scene;
+            std::thread::scope(|scope| {
+                scope.spawn(|| sleeper.run(move |news| told.send(news.to_vec()).expect("somebody hears")));
+                for wait in 0..100 {
+                    sleeper.wait(1, wait, 1);
+                    assert!(producer.write(b"x", 0).expect("it is open"));
+                    let heard = hear.recv_timeout(Duration::from_secs(5)).expect("it tells");
+                    assert_eq!(heard, [News::Ready { handle: 1, wait }]);
+                    assert_eq!(consumer.poll(10).expect("it is open").len(), 1);
+                }
+                sleeper.end();
+            });
+        }
+    }
+
+    #[test]
+    fn a_sleeper_has_room_for_as_many_as_its_bed() {
+        let scene = Scene::new();
+        let sleeper = Sleeper::new(Bed::One);
+        assert!(sleeper.has_room());
+        sleeper.add(2, scene.consumer.watch());
+        assert!(!sleeper.has_room());
+        sleeper.remove(2);
+        assert!(sleeper.has_room());
     }
 }
