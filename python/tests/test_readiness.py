@@ -180,3 +180,16 @@ def test_nothing_is_left_behind(region: Region) -> None:
         once()
     assert descriptors() == before
     assert len(os.listdir("/proc/self/task")) == threads
+
+
+def test_a_region_mapped_for_reading(region: Region, path: Path) -> None:
+    async def first(consumer: Consumer) -> list[bytes]:
+        return (await asyncio.wait_for(anext(consumer.batches()), 10)).payloads
+
+    with (
+        region.open_producer("ticks") as producer,
+        Region.open(path, read_only=True) as looking,
+        looking.open_consumer("ticks") as consumer,
+    ):
+        threading.Timer(0.05, lambda: producer.write(b"seen")).start()
+        assert asyncio.run(first(consumer)) == [b"seen"]

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from conftest import Start, said
@@ -230,3 +231,14 @@ with region.open_consumer("orders") as consumer:
     Region.remove(region.path)
     assert said(process) == "ERR_GONE"
     assert not os.path.exists(region.path)
+
+
+def test_a_wait_in_a_region_mapped_for_reading(region: Region, path: Path) -> None:
+    with (
+        region.open_producer("ticks") as producer,
+        Region.open(path, read_only=True) as looking,
+        looking.open_consumer("ticks") as consumer,
+    ):
+        assert not consumer.poll(timeout=0.05)
+        threading.Timer(0.05, lambda: producer.write(b"seen")).start()
+        assert consumer.poll(timeout=10).payloads == [b"seen"]

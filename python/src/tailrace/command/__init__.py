@@ -1,0 +1,1 @@
+"""The command line for those who only look: `python -m tailrace ls | top | tail`."""
