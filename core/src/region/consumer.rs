@@ -136,7 +136,7 @@ impl Consumer {
         buffer: &mut Vec<u8>,
         mut call: impl FnMut(&mut Self, &mut [u8]) -> Result<Polled>,
     ) -> Result<Polled> {
-        if buffer.is_empty() {
+        if buffer.len() < BUFFER_BYTES {
             buffer.resize(BUFFER_BYTES, 0);
         }
         loop {

@@ -5,9 +5,8 @@
 //! handed out again as REDELIVERED.
 
 use super::host::{Host, step};
-use super::intent;
 use super::plan::{Piece, Skip, piece_length};
-use super::record::{Message, RecordWriter};
+use super::record::{Header, Message, RecordWriter, record_bytes};
 use super::take::Taker;
 use super::{Ring, TICK_NS, add_own, count};
 use crate::error::{Code, Fault};
@@ -33,68 +32,6 @@ impl Taker<'_> {
     #[inline(always)]
     pub(super) fn open_claim(&mut self, position: u64, is_redelivered: bool) {
         self.claim = Some(Claim { position, next: 0, handed: 0, is_open: true, is_redelivered });
-    }
-
-    /// Copies the first `limit` messages of the claim and releases them.
-    #[inline(always)]
-    pub(super) fn deliver<H: Host>(
-        &mut self,
-        host: &H,
-        limit: usize,
-        records: &mut RecordWriter<'_>,
-    ) -> Result<(), Fault> {
-        match &self.claim {
-            Some(Claim { position, next: 0, is_redelivered: false, .. }) if self.plan.is_plain => {
-                let newest = self.deliver_plain(*position, records);
-                self.finish();
-                self.note_time(newest);
-                self.ring.wake_producers(host);
-                self.pass_on(host);
-            }
-            _ => {
-                self.hand_out(limit, Some(records))?;
-                self.release(host, None)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The same for messages of one slot, all of the claim: each is released as soon as it is copied.
-    #[inline(always)]
-    fn deliver_plain(&self, position: u64, records: &mut RecordWriter<'_>) -> u64 {
-        let (ring, capacity) = (self.ring, self.ring.capacity());
-        let (mut x, mut bytes, mut newest) = (position, 0, 0);
-        for piece in &self.plan.pieces {
-            let (slot, length) = (ring.slot(x), piece.length as usize);
-            newest = slot.timestamp_ns.load(Ordering::Relaxed);
-            let into = records.begin(slot, x, length, false);
-            ring.copy_taken(slot, into);
-            if ring.is_intact(slot, into) {
-                records.commit(length);
-                bytes += length as u64;
-            } else {
-                count(&ring.counters.corrupt, 1);
-            }
-            step("take.read");
-            // sync: slot-released. Release; pairs with the Acquire in `distance`: the next writer sees the bytes read.
-            slot.sequence.store(x.wrapping_add(capacity), Ordering::Release);
-            step("take.release");
-            x = x.wrapping_add(1);
-        }
-        add_own(&self.me.messages, records.count as u64);
-        add_own(&self.me.bytes, bytes);
-        newest
-    }
-
-    /// The claim is released: nothing is intended, and the newest message tells the time.
-    #[inline(always)]
-    fn finish(&mut self) {
-        if !self.exclusive {
-            // sync: intent. Release; a repairer that reads none sees every slot released.
-            self.me.intent.store(intent::NONE, Ordering::Release);
-        }
-        step("take.released");
-        self.claim = None;
     }
 
     /// Remembers when the newest message handed out was written; every 20 ms of that clock something is looked after.
@@ -126,21 +63,20 @@ impl Taker<'_> {
                     break;
                 }
                 let length = piece.length as usize;
+                if records.as_ref().is_some_and(|records| !records.has_room(length)) {
+                    if messages == 0 {
+                        claim.is_open = false;
+                        return Err(Fault::with(Code::TOO_LARGE, record_bytes(length) as u64));
+                    }
+                    break;
+                }
                 if claim.is_redelivered {
-                    let deliveries = slot.delivery_count.load(Ordering::Relaxed);
-                    slot.delivery_count.store(deliveries.saturating_add(1), Ordering::Relaxed);
+                    self.ring.count_delivery(slot);
                 }
                 newest = slot.timestamp_ns.load(Ordering::Relaxed);
                 if let Some(records) = &mut records {
-                    if !records.has_room(length) {
-                        if messages == 0 {
-                            claim.is_open = false;
-                            claim.is_redelivered = true;
-                            return Err(Fault::with(Code::TOO_LARGE, super::record::record_bytes(length) as u64));
-                        }
-                        break;
-                    }
-                    let into = records.begin(slot, x, length, claim.is_redelivered);
+                    let header = Header { length: piece.length, ..self.ring.claimed_header(slot) };
+                    let Some(into) = records.begin(&header, x, claim.is_redelivered) else { break };
                     if copy_message(&self.ring, x, piece.slots, into) {
                         records.commit(length);
                     } else {
@@ -202,7 +138,7 @@ impl Taker<'_> {
             passed += 1;
         }
         claim.next += passed;
-        if claim.next == claim.handed && messages.is_none() || claim.next == self.plan.pieces.len() {
+        if claim.next == claim.handed {
             self.end_open();
         }
         self.ring.wake_producers(host);
@@ -219,7 +155,8 @@ impl Taker<'_> {
             claim.handed = claim.next;
             return;
         }
-        self.finish();
+        self.clear_intent();
+        self.claim = None;
     }
 
     /// Ends the open claim without releasing what is left of it: the next call hands that out first. Returns how many
@@ -246,7 +183,7 @@ impl Taker<'_> {
                 rest = after;
                 payload
             };
-            Message::in_place(slot, position, payload, is_redelivered)
+            Message::in_place(&self.ring.claimed_header(slot), position, payload, is_redelivered)
         })
     }
 

@@ -24,7 +24,7 @@
 //! written" (programs that know only the published layout compare sequences).
 //!
 //! The files: `write` claims and publishes, `take` and `claim` claim and release, `plan` reads what is in the slots without
-//! trusting it, `stream` reads behind a cursor, `gate` holds writers back, `wait` sleeps and wakes, `repair` mends what
+//! trusting it, `run` is the short way for plain messages, `stream` reads behind a cursor, `gate` holds writers back, `wait` sleeps and wakes, `repair` mends what
 //! the dead left, `heir` delivers what they had taken, `record` is the form in which batches leave the core.
 
 mod claim;
@@ -34,12 +34,15 @@ pub mod host;
 pub mod intent;
 #[cfg(all(test, not(loom)))]
 mod kills;
+#[cfg(all(test, loom))]
+mod model;
 mod payloads;
 mod plan;
 mod record;
 mod repair;
 #[cfg(all(test, not(loom)))]
 mod rules;
+mod run;
 mod slot;
 mod stream;
 mod take;

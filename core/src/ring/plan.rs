@@ -41,8 +41,6 @@ pub(super) struct Plan {
     pub pieces: Vec<Piece>,
     pub slots: u64,
     pub messages: usize,
-    /// Messages of one slot each, and nothing to skip.
-    pub is_plain: bool,
 }
 
 /// What one look at the slots found.
@@ -77,7 +75,7 @@ impl Plan {
     #[inline(always)]
     pub(super) fn look(&mut self, ring: &Ring<'_>, position: u64, limit: Limit) -> Result<Seen, Fault> {
         self.pieces.clear();
-        let (mut slots, mut messages, mut bytes, mut is_plain) = (0, 0, 0, true);
+        let (mut slots, mut messages, mut bytes) = (0, 0, 0);
         let mut seen = Seen::Plan;
         while messages < limit.messages && slots < limit.slots {
             let x = position.wrapping_add(slots);
@@ -100,13 +98,11 @@ impl Plan {
                 bytes += needed;
                 messages += 1;
             }
-            is_plain &= piece.skip == Skip::No && piece.slots == 1;
             slots += u64::from(piece.slots);
             self.pieces.push(piece);
         }
         self.slots = slots;
         self.messages = messages;
-        self.is_plain = is_plain;
         Ok(seen)
     }
 

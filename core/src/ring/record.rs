@@ -28,6 +28,18 @@ pub(super) const fn record_bytes(length: usize) -> usize {
     HEADER + ((length + 7) & !7)
 }
 
+/// What a record says of its message, read from the first slot.
+#[derive(Clone, Copy)]
+pub(super) struct Header {
+    pub timestamp_ns: u64,
+    pub message_type: u32,
+    /// Process id, runtime and flags, as they stand in the slot and in the record.
+    pub sender: u64,
+    pub delivery_count: u16,
+    /// Payload bytes of the whole message.
+    pub length: u32,
+}
+
 /// Fills a caller's buffer with records.
 pub(super) struct RecordWriter<'b> {
     buffer: &'b mut [u8],
@@ -47,36 +59,34 @@ impl<'b> RecordWriter<'b> {
     }
 
     /// Whether a message of `length` bytes fits.
-    #[inline(always)]
     pub(super) fn has_room(&self, length: usize) -> bool {
         record_bytes(length) <= self.room()
     }
 
-    /// Puts down the header of the message whose first slot is this one, and returns the place of its payload. Nothing
-    /// counts until `commit`. The caller has asked `has_room`.
+    /// Puts down the header of the message whose first slot is at `position`, and returns the place of its payload; none
+    /// when it does not fit. Nothing counts until `commit`.
     #[inline(always)]
-    pub(super) fn begin(&mut self, slot: &Slot, position: u64, length: usize, redelivered: bool) -> &mut [u8] {
-        let end = self.used + record_bytes(length);
-        let record = &mut self.buffer[self.used..end];
-        let (header, payload) = record.split_at_mut(HEADER);
-        let flags = slot.flags.load(Ordering::Relaxed) & !(MESSAGE_CRC | MESSAGE_REDELIVERED)
-            | if redelivered { MESSAGE_REDELIVERED } else { 0 };
-        let runtime = slot.sender_runtime.load(Ordering::Relaxed);
+    pub(super) fn begin(&mut self, header: &Header, position: u64, is_redelivered: bool) -> Option<&mut [u8]> {
+        let length = header.length as usize;
+        let record = self.buffer.get_mut(self.used..)?.get_mut(..record_bytes(length))?;
+        let (head, payload) = record.split_at_mut(HEADER);
+        let again = if is_redelivered { u64::from(MESSAGE_REDELIVERED) << 48 } else { 0 };
+        let hidden = u64::from(MESSAGE_CRC | MESSAGE_REDELIVERED) << 48;
         let words = [
             position.wrapping_add(1),
-            slot.timestamp_ns.load(Ordering::Relaxed),
-            u64::from(slot.message_type.load(Ordering::Relaxed)) | (length as u64) << 32,
-            u64::from(slot.sender_pid.load(Ordering::Relaxed)) | u64::from(runtime) << 32 | u64::from(flags) << 48,
-            u64::from(slot.delivery_count.load(Ordering::Relaxed)),
+            header.timestamp_ns,
+            u64::from(header.message_type) | u64::from(header.length) << 32,
+            header.sender & !hidden | again,
+            u64::from(header.delivery_count),
         ];
-        for (to, word) in header.as_chunks_mut::<8>().0.iter_mut().zip(words) {
+        for (to, word) in head.as_chunks_mut::<8>().0.iter_mut().zip(words) {
             *to = word.to_le_bytes();
         }
         if length & 7 != 0 {
             let last = payload.len() - 8;
             payload[last..].fill(0);
         }
-        &mut payload[..length]
+        Some(&mut payload[..length])
     }
 
     /// Keeps the record that was begun.
@@ -127,17 +137,17 @@ impl Message<'_> {
 }
 
 impl<'a> Message<'a> {
-    /// The message whose first slot is `slot`, at `position`, with its bytes.
-    pub(super) fn in_place(slot: &Slot, position: u64, payload: &'a [u8], is_redelivered: bool) -> Self {
-        let flags = slot.flags.load(Ordering::Relaxed) & !(MESSAGE_CRC | MESSAGE_REDELIVERED);
+    /// The message whose first slot is at `position`, with its bytes.
+    pub(super) fn in_place(header: &Header, position: u64, payload: &'a [u8], is_redelivered: bool) -> Self {
+        let flags = (header.sender >> 48) as u16 & !(MESSAGE_CRC | MESSAGE_REDELIVERED);
         Self {
             sequence: position.wrapping_add(1),
-            timestamp_ns: slot.timestamp_ns.load(Ordering::Relaxed),
-            message_type: slot.message_type.load(Ordering::Relaxed),
-            sender_pid: slot.sender_pid.load(Ordering::Relaxed),
-            sender_runtime: slot.sender_runtime.load(Ordering::Relaxed),
+            timestamp_ns: header.timestamp_ns,
+            message_type: header.message_type,
+            sender_pid: header.sender as u32,
+            sender_runtime: (header.sender >> 32) as u16,
             flags: flags | if is_redelivered { MESSAGE_REDELIVERED } else { 0 },
-            delivery_count: slot.delivery_count.load(Ordering::Relaxed),
+            delivery_count: header.delivery_count,
             payload,
         }
     }

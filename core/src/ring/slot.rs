@@ -2,8 +2,8 @@
 //!
 //! Channels for foreign programs differ in where the payload is (and have no words 48..64 when it begins at 48).
 
-use super::Ring;
 use super::plan::{Piece, piece_length};
+use super::{Ring, record};
 use crate::layout::{CHANNEL_CHECKSUM, CHANNEL_FOREIGN_CODE, MESSAGE_ABANDONED, MESSAGE_CRC, Slot};
 use crate::sync::Ordering;
 
@@ -18,34 +18,90 @@ pub(super) struct Header {
     pub total_len: u32,
 }
 
+/// Asks for the first line of a slot's payload.
+#[inline(always)]
+pub(super) fn prefetch(slot: &Slot) {
+    #[cfg(all(target_arch = "x86_64", not(loom), not(miri)))]
+    // SAFETY: a hint, with no effect but on caches.
+    unsafe {
+        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(slot.payload.as_ptr().cast());
+    }
+    let _ = slot;
+}
+
+/// Asks for the line of a slot's header, and the first one of its payload.
+#[inline(always)]
+pub(super) fn prefetch_all(slot: &Slot) {
+    #[cfg(all(target_arch = "x86_64", not(loom), not(miri)))]
+    // SAFETY: a hint, with no effect but on caches.
+    unsafe {
+        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(core::ptr::from_ref(slot).cast());
+    }
+    prefetch(slot);
+}
+
 impl Ring<'_> {
     /// Fills the slot of `position`, which the caller has claimed; the caller publishes it.
     #[inline(always)]
     pub(super) fn fill<const STREAM: bool>(&self, slot: &Slot, position: u64, header: &Header, payload: &[u8]) {
+        if self.flags & CHANNEL_FOREIGN_CODE != 0 {
+            self.fill_foreign(slot, payload);
+        } else if STREAM {
+            slot.payload.write_racing(payload);
+        } else {
+            // SAFETY: the caller has claimed the slot; `Writer` checked the length before the claim.
+            unsafe { slot.payload.write_claimed(payload) };
+        }
+        // The words beside the sequence come last, together with it: a reader that spins on their line takes it away
+        // from the writer in between, and would do so twice.
+        let mut flags = header.flags;
+        if self.flags & CHANNEL_FOREIGN_CODE == 0 {
+            if self.flags & CHANNEL_CHECKSUM != 0 {
+                flags |= MESSAGE_CRC;
+                slot.crc32.store(crc32fast::hash(payload), Ordering::Relaxed);
+            }
+            slot.total_len.store(header.total_len, Ordering::Relaxed);
+            slot.delivery_count.store(1, Ordering::Relaxed);
+        }
         slot.message_id.store(position, Ordering::Relaxed);
         slot.timestamp_ns.store(header.timestamp_ns, Ordering::Relaxed);
         slot.channel_id.store(self.channel, Ordering::Relaxed);
         slot.message_type.store(header.message_type, Ordering::Relaxed);
         slot.sender_pid.store(header.pid, Ordering::Relaxed);
         slot.sender_runtime.store(header.runtime, Ordering::Relaxed);
-        slot.payload_len.store(payload.len() as u32, Ordering::Relaxed);
-        if self.flags & CHANNEL_FOREIGN_CODE != 0 {
-            slot.flags.store(header.flags, Ordering::Relaxed);
-            return self.fill_foreign(slot, payload);
-        }
-        let mut flags = header.flags;
-        if self.flags & CHANNEL_CHECKSUM != 0 {
-            flags |= MESSAGE_CRC;
-            slot.crc32.store(crc32fast::hash(payload), Ordering::Relaxed);
-        }
         slot.flags.store(flags, Ordering::Relaxed);
-        slot.total_len.store(header.total_len, Ordering::Relaxed);
-        slot.delivery_count.store(1, Ordering::Relaxed);
-        if STREAM {
-            slot.payload.write_racing(payload);
-        } else {
-            // SAFETY: the caller has claimed the slot; `Writer` checked the length before the claim.
-            unsafe { slot.payload.write_claimed(payload) };
+        slot.payload_len.store(payload.len() as u32, Ordering::Relaxed);
+    }
+
+    /// Adds one delivery to a message that the caller has inherited, or kept. A payload at 48 leaves no such word.
+    pub(super) fn count_delivery(&self, slot: &Slot) {
+        if self.flags & CHANNEL_FOREIGN_CODE == 0 {
+            let deliveries = slot.delivery_count.load(Ordering::Relaxed);
+            slot.delivery_count.store(deliveries.saturating_add(1), Ordering::Relaxed);
+        }
+    }
+
+    /// What the record of a message says, from a slot that the caller has taken.
+    #[inline(always)]
+    pub(super) fn claimed_header(&self, slot: &Slot) -> record::Header {
+        let length = slot.payload_len.load(Ordering::Relaxed);
+        self.racing_header(slot, slot.flags.load(Ordering::Relaxed), length)
+    }
+
+    /// The same from any slot, with the flags and the length that were looked at.
+    #[inline(always)]
+    pub(super) fn racing_header(&self, slot: &Slot, flags: u16, length: u32) -> record::Header {
+        let runtime = slot.sender_runtime.load(Ordering::Relaxed);
+        let pid = slot.sender_pid.load(Ordering::Relaxed);
+        let is_bare = self.flags & CHANNEL_FOREIGN_CODE != 0;
+        record::Header {
+            timestamp_ns: slot.timestamp_ns.load(Ordering::Relaxed),
+            message_type: slot.message_type.load(Ordering::Relaxed),
+            sender: u64::from(pid) | u64::from(runtime) << 32 | u64::from(flags) << 48,
+            delivery_count: if is_bare { 1 } else { slot.delivery_count.load(Ordering::Relaxed) },
+            length,
         }
     }
 

@@ -15,6 +15,8 @@ use crate::error::{Code, Fault};
 use crate::layout::{MESSAGE_ABANDONED, MESSAGE_CONTINUATION, MESSAGE_CRC, Participant, SLOT_PAYLOAD};
 use crate::sync::{Ordering, fence, full_fence};
 
+/// Slots that are fetched ahead of the one that is read.
+const AHEAD: u64 = 4;
 const JUMPS_MAX: u32 = 64;
 const EMPTIES_A_LOOK: u32 = 8;
 
@@ -25,6 +27,8 @@ pub struct Subscriber<'m> {
     cursor: u64,
     is_gating: bool,
     pending_lost: u64,
+    /// Since a jump nothing was read but the rest of a message that began before it.
+    is_resuming: bool,
     sleeper: Sleeper,
     ticked: bool,
     tick_ns: u64,
@@ -35,6 +39,7 @@ pub struct Subscriber<'m> {
 enum Read {
     Message { length: usize, slots: u64 },
     Skip,
+    Orphan,
     Corrupt,
     Nothing,
     Lapped,
@@ -50,6 +55,7 @@ impl<'m> Subscriber<'m> {
             cursor,
             is_gating,
             pending_lost: 0,
+            is_resuming: false,
             sleeper: Sleeper::default(),
             ticked: false,
             tick_ns: 0,
@@ -108,10 +114,21 @@ impl<'m> Subscriber<'m> {
                 Ok(Read::Message { length, slots }) => {
                     records.commit(length);
                     bytes += length as u64;
+                    self.is_resuming = false;
                     self.cursor = self.cursor.wrapping_add(slots);
                 }
-                Ok(Read::Skip) => self.cursor = self.cursor.wrapping_add(1),
+                Ok(Read::Orphan) => {
+                    if self.is_resuming {
+                        self.lose(1);
+                    }
+                    self.cursor = self.cursor.wrapping_add(1);
+                }
+                Ok(Read::Skip) => {
+                    self.is_resuming = false;
+                    self.cursor = self.cursor.wrapping_add(1);
+                }
                 Ok(Read::Corrupt) => {
+                    self.is_resuming = false;
                     count(&self.ring.counters.corrupt, 1);
                     self.cursor = self.cursor.wrapping_add(1);
                 }
@@ -179,6 +196,7 @@ impl<'m> Subscriber<'m> {
     #[inline(always)]
     fn read(&mut self, records: &mut RecordWriter<'_>) -> Result<Read, Fault> {
         let x = self.cursor;
+        super::slot::prefetch_all(self.ring.slot(x.wrapping_add(AHEAD)));
         let distance = self.ring.distance(x, x.wrapping_add(1));
         if distance != 0 {
             let is_older = distance < 0;
@@ -191,10 +209,8 @@ impl<'m> Subscriber<'m> {
         if flags & (MESSAGE_ABANDONED | MESSAGE_CONTINUATION) != 0 || total != 0 || length > self.ring.slot_payload() {
             return self.read_unusual(records, flags, total, length);
         }
-        if !records.has_room(length) {
-            return self.too_large(length);
-        }
-        let into = records.begin(slot, x, length, false);
+        let header = self.ring.racing_header(slot, flags, length as u32);
+        let Some(into) = records.begin(&header, x, false) else { return self.too_large(length) };
         slot.payload.read_racing(into);
         let is_intact = flags & MESSAGE_CRC == 0 || crc32fast::hash(into) == slot.crc32.load(Ordering::Relaxed);
         if !self.is_same(x) {
@@ -234,17 +250,15 @@ impl<'m> Subscriber<'m> {
             return Ok(Read::Lapped);
         }
         if flags & (MESSAGE_ABANDONED | MESSAGE_CONTINUATION) != 0 {
-            return Ok(Read::Skip);
+            return Ok(if flags & MESSAGE_ABANDONED != 0 { Read::Skip } else { Read::Orphan });
         }
         let slots = u64::from(total.div_ceil(SLOT_PAYLOAD));
         if total <= SLOT_PAYLOAD || slots > self.ring.message_slots_max() || length != SLOT_PAYLOAD as usize {
             return Ok(Read::Corrupt);
         }
         let total = total as usize;
-        if !records.has_room(total) {
-            return self.too_large(total);
-        }
-        let into = records.begin(self.ring.slot(x), x, total, false);
+        let header = self.ring.racing_header(self.ring.slot(x), flags, total as u32);
+        let Some(into) = records.begin(&header, x, false) else { return self.too_large(total) };
         for (index, part) in into.chunks_mut(SLOT_PAYLOAD as usize).enumerate() {
             let at = x.wrapping_add(index as u64);
             let slot = self.ring.slot(at);
@@ -279,10 +293,15 @@ impl<'m> Subscriber<'m> {
             return Err(Fault::new(Code::CORRUPT));
         }
         self.cursor = oldest;
-        self.pending_lost += missing;
-        add_own(&self.me.lost, missing);
-        count(&self.ring.counters.lost, missing);
+        self.is_resuming = true;
+        self.lose(missing);
         Ok(())
+    }
+
+    fn lose(&mut self, positions: u64) {
+        self.pending_lost += positions;
+        add_own(&self.me.lost, positions);
+        count(&self.ring.counters.lost, positions);
     }
 
     fn mend<H: Host>(&mut self, host: &H, now: u64) {

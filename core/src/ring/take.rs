@@ -5,9 +5,9 @@
 
 use super::claim::Claim;
 use super::host::{Host, step};
-use super::intent::{self, Kind};
 use super::plan::{Limit, Plan, Seen};
 use super::record::{Polled, RecordWriter};
+use super::run::Run;
 use super::wait::{Look, Side, Sleeper, Waiter};
 use super::{PATIENCE_NS, Ring, count};
 use crate::error::{Code, Fault};
@@ -31,10 +31,15 @@ pub struct Taker<'m> {
     pub(super) ticked: bool,
     pub(super) tick_ns: u64,
     empties: u32,
+    empties_a_look: u32,
+    clock_ns: u64,
 }
 
-/// Polls that found nothing, for each look at the clock.
-const EMPTIES_A_LOOK: u32 = 8;
+/// Polls that found nothing, for each look at the clock: at least, and at most.
+const EMPTIES_LEAST: u32 = 4;
+const EMPTIES_MOST: u32 = 256;
+/// Looks closer than this are those of somebody who spins.
+const SPINNING_NS: u64 = 100_000;
 
 impl<'m> Taker<'m> {
     /// The taker behind a participant that has joined as consumer (and holds the role, on an exclusive channel).
@@ -55,6 +60,8 @@ impl<'m> Taker<'m> {
             ticked: false,
             tick_ns: 0,
             empties: 0,
+            empties_a_look: EMPTIES_LEAST,
+            clock_ns: 0,
         }
     }
 
@@ -88,13 +95,52 @@ impl<'m> Taker<'m> {
     #[inline]
     pub fn poll<H: Host>(&mut self, host: &H, buffer: &mut [u8], limit: usize) -> Result<Polled, Fault> {
         let mut records = RecordWriter::new(buffer);
-        while self.acquire(host, Limit::new(limit, records.room()))? {
-            self.deliver(host, limit, &mut records)?;
-            if records.count > 0 {
-                break;
+        if self.is_ordinary() && limit > 0 {
+            let is_done = match self.poll_run(host, &mut records, limit) {
+                Run::Of(_, is_cut) => {
+                    self.empties = 0;
+                    if is_cut && records.count > 0 {
+                        self.fill_up(host, &mut records, limit);
+                    }
+                    records.count > 0
+                }
+                Run::Empty => {
+                    self.note_empty(host);
+                    !self.look_due
+                }
+                Run::Other => false,
+            };
+            if is_done {
+                return Ok(Polled { count: records.count, bytes: records.used, lost: 0 });
             }
         }
+        self.poll_planned(host, &mut records, limit)?;
         Ok(Polled { count: records.count, bytes: records.used, lost: 0 })
+    }
+
+    /// The longer way of `poll`: whatever is there.
+    #[cold]
+    fn poll_planned<H: Host>(&mut self, host: &H, records: &mut RecordWriter<'_>, limit: usize) -> Result<(), Fault> {
+        while records.count == 0 && self.acquire(host, Limit::new(limit, records.room()))? {
+            self.hand_out(limit, Some(records))?;
+            self.release(host, None)?;
+        }
+        Ok(())
+    }
+
+    /// Adds to records what comes after a run. A fault is for the next call: this one has something to give.
+    #[cold]
+    fn fill_up<H: Host>(&mut self, host: &H, records: &mut RecordWriter<'_>, limit: usize) {
+        let left = limit - records.count;
+        if let Ok(true) = self.claim_new(Limit::new(left, records.room())) {
+            let _ = self.hand_out(left, Some(records)).and_then(|_| self.release(host, None));
+        }
+    }
+
+    /// Whether there is nothing but head to look at.
+    #[inline(always)]
+    fn is_ordinary(&self) -> bool {
+        self.claim.is_none() && self.heir_from.is_none() && !self.look_due
     }
 
     /// Copies up to `limit` messages into `buffer` as records and keeps them claimed until `release`.
@@ -131,15 +177,15 @@ impl<'m> Taker<'m> {
     /// Has a claim, open, when there is anything: one that was kept, what an heir owes, or new messages.
     #[inline(always)]
     fn acquire<H: Host>(&mut self, host: &H, limit: Limit) -> Result<bool, Fault> {
-        if let Some(claim) = &mut self.claim {
-            if claim.is_open {
-                return Err(Fault::new(Code::BUSY));
-            }
-            claim.is_open = true;
-            return Ok(true);
+        if self.claim.as_ref().is_some_and(|claim| claim.is_open) {
+            return Err(Fault::new(Code::BUSY));
         }
         if limit.messages == 0 {
             return Ok(false);
+        }
+        if let Some(claim) = &mut self.claim {
+            claim.is_open = true;
+            return Ok(true);
         }
         if (self.look_due || self.heir_from.is_some()) && self.inherit(host, limit)? {
             return Ok(true);
@@ -148,16 +194,30 @@ impl<'m> Taker<'m> {
             self.empties = 0;
             return Ok(true);
         }
+        self.note_empty(host);
+        if self.look_due { self.inherit(host, limit) } else { Ok(false) }
+    }
+
+    /// Nothing was there. After a while of that, what may be in the way is looked at; how many polls make a while is
+    /// learned, so that a spinning reader seldom reads the clock and a slow one does each time.
+    #[inline(always)]
+    fn note_empty<H: Host>(&mut self, host: &H) {
         self.empties = self.empties.wrapping_add(1);
-        if !self.empties.is_multiple_of(EMPTIES_A_LOOK) {
-            return Ok(false);
+        if self.empties.is_multiple_of(self.empties_a_look) {
+            self.look_at_clock(host);
         }
+    }
+
+    #[cold]
+    fn look_at_clock<H: Host>(&mut self, host: &H) {
         let now = host.monotonic_ns();
+        let is_spinning = now.wrapping_sub(self.clock_ns) < SPINNING_NS;
+        self.empties_a_look = if is_spinning { (self.empties_a_look * 2).min(EMPTIES_MOST) } else { EMPTIES_LEAST };
+        self.clock_ns = now;
         if now.wrapping_sub(self.sleeper.idle_ns) >= PATIENCE_NS {
             self.sleeper.idle_ns = now;
             self.mend(host, now);
         }
-        if self.look_due { self.inherit(host, limit) } else { Ok(false) }
     }
 
     /// Claims what is published at head.
@@ -179,24 +239,8 @@ impl<'m> Taker<'m> {
                 return Ok(false);
             }
             step("take.looked");
-            let next = position.wrapping_add(slots);
-            if self.exclusive {
-                // sync: head. Release; what is below head and not released is the role holder's.
-                head.store(next, Ordering::Release);
-                step("take.claimed");
-            } else {
-                // sync: intent. Release; pairs with the Acquire loads in `repair`.
-                self.me.intent.store(intent::pack(Kind::TryingTake, position, slots), Ordering::Release);
-                step("take.trying");
-                // sync: head. AcqRel; the repairer that sees the new head sees the intent stored before.
-                if head.compare_exchange(position, next, Ordering::AcqRel, Ordering::Relaxed).is_err() {
-                    self.me.intent.store(intent::NONE, Ordering::Release);
-                    step("take.lost");
-                    continue;
-                }
-                step("take.claimed");
-                self.me.intent.store(intent::pack(Kind::Taking, position, slots), Ordering::Release);
-                step("take.taking");
+            if !self.claim_slots(position, slots) {
+                continue;
             }
             self.open_claim(position, false);
             return Ok(true);
