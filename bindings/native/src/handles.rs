@@ -24,8 +24,6 @@
 //! Refused: a table of pointers with hazard pointers (two more fences for each write), and one lock around all (threads
 //! with handles of their own would stand in line).
 
-#![allow(clippy::disallowed_types, reason = "the types are those of tailrace_core::sync; clippy sees through the door")]
-
 use std::cell::UnsafeCell;
 use std::ops::{Deref, DerefMut};
 

@@ -7,8 +7,6 @@
 //!
 //! A child of fork has none of its parent's threads, and perhaps a lock that one of them held; it begins anew.
 
-#![allow(clippy::disallowed_types, reason = "the types are those of tailrace_core::sync; clippy sees through the door")]
-
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -52,7 +50,7 @@ static PROCESS: AtomicU64 = AtomicU64::new(0);
 fn process() -> &'static Process {
     let id = std::process::id();
     loop {
-        // sync: process. Acquire; pairs with the Release below.
+        // sync: notify-process. Acquire; pairs with the Release below.
         let seen = PROCESS.load(Ordering::Acquire);
         // SAFETY: 0, or a box that was leaked below.
         if let Some(process) = unsafe { (seen as *const Process).as_ref() }
@@ -61,6 +59,7 @@ fn process() -> &'static Process {
             return process;
         }
         let own = Box::into_raw(Box::new(Process { id, waits: Mutex::default() }));
+        // sync: notify-process. Release; pairs with the Acquire above.
         if PROCESS.compare_exchange(seen, own as u64, Ordering::Release, Ordering::Relaxed).is_err() {
             // SAFETY: made above, and nobody has seen it.
             drop(unsafe { Box::from_raw(own) });
