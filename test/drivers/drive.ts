@@ -166,9 +166,14 @@ export class Driver {
     });
   }
 
+  /** What it wrote to stderr. */
+  get errors(): string {
+    return this.#errors;
+  }
+
   /** Sends a signal to this process alone. */
   signal(signal: NodeJS.Signals): void {
-    if (!this.#isOver) process.kill(this.pid, signal);
+    if (!this.#isOver) this.process.kill(signal);
   }
 
   /** Ends it in peace: its stdin ends. Killed when that takes more than ten seconds. */

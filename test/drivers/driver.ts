@@ -52,9 +52,22 @@ let region: Region | undefined;
 let producer: Producer | undefined;
 let consumer: Consumer | undefined;
 
+const pause = new Int32Array(new SharedArrayBuffer(4));
+
+/** Writes to a pipe that does not block, until it has room. */
+function writeSome(bytes: Buffer): number {
+  try {
+    return writeSync(1, bytes);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+    Atomics.wait(pause, 0, 0, 1);
+    return 0;
+  }
+}
+
 function say(line: Answer): void {
   let rest = Buffer.from(`${JSON.stringify(line)}\n`);
-  while (rest.length > 0) rest = rest.subarray(writeSync(1, rest));
+  while (rest.length > 0) rest = rest.subarray(writeSome(rest));
 }
 
 function open<T>(thing: T | undefined, name: string): T {

@@ -68,7 +68,7 @@ export async function storm(kills: number, seed: number, builds: Builds): Promis
       left -= 1;
       killed[language] += 1;
       now.signal('SIGKILL');
-      await now.ended;
+      assert.equal(await now.ended, 'SIGKILL', `a ${language} driver ended by itself: ${now.errors}`);
       drivers.delete(now);
       now = successor;
     }
