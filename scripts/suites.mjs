@@ -37,6 +37,11 @@ const THREADED = ['-p', 'tailrace-core', '--locked', '--test', 'rings', '--test'
 const STATIC = [
   { name: 'rustfmt', runner: 'check', command: ['cargo', 'fmt', '--all', '--check'] },
   {
+    name: 'rustfmt of the bench',
+    runner: 'check',
+    command: ['cargo', 'fmt', '--manifest-path', 'bench/Cargo.toml', '--all', '--check'],
+  },
+  {
     name: 'clippy',
     runner: 'check',
     command: ['cargo', 'clippy', '--workspace', '--all-targets', '--locked', '--quiet', '--', '-D', 'warnings'],
@@ -54,8 +59,8 @@ const STATIC = [
   },
   { name: 'biome', runner: 'check', command: [`${BIN}/biome`, 'ci', '--error-on-warnings', '.'] },
   { name: 'tsc', runner: 'check', command: [`${BIN}/tsc`] },
-  { name: 'ruff', runner: 'check', command: [`${PYTHON_BIN}/ruff`, 'check', 'python'] },
-  { name: 'ruff format', runner: 'check', command: [`${PYTHON_BIN}/ruff`, 'format', '--check', 'python'] },
+  { name: 'ruff', runner: 'check', command: [`${PYTHON_BIN}/ruff`, 'check'] },
+  { name: 'ruff format', runner: 'check', command: [`${PYTHON_BIN}/ruff`, 'format', '--check'] },
   { name: 'mypy', runner: 'check', command: [`${PYTHON_BIN}/mypy`], folder: 'python' },
 ];
 

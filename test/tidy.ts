@@ -38,7 +38,7 @@ const UNSAFE = [
   'bindings/native/src/node/',
   'bindings/native/src/notify.rs',
   'bindings/native/src/signatures.rs',
-  'bench/src/',
+  'bench/',
 ];
 
 /** Modules with atomics of their own: words of one process (a table of handles, a thread that sleeps, a test). */
@@ -47,7 +47,7 @@ const OWN_ATOMICS = [
   'bindings/native/src/handles.rs',
   'bindings/native/src/node/',
   'bindings/native/src/notify.rs',
-  'bench/src/',
+  'bench/',
 ];
 
 /** Modules that may order memory. */
