@@ -69,7 +69,7 @@ macro_rules! layout {
 
             impl Zeroed for $name {
                 fn zeroed() -> Self {
-                    Self { $($field: Zeroed::zeroed(),)* }
+                    Self { $($field: Zeroed::field(stringify!($field)),)* }
                 }
             }
 

@@ -1,9 +1,9 @@
 //! The only door to atomics, fences and shared bytes.
 //!
 //! Everything that two processes touch at once goes through the types here, so that loom's can stand in for them
-//! (`RUSTFLAGS="--cfg loom"`) and the models in `ring/model.rs` run the very code that ships. Under loom a payload is
-//! two words, and the bytes that only people read (names, labels, ids) are nothing at all: a model explores what
-//! matters and no more.
+//! (`RUSTFLAGS="--cfg loom"`, `sync/stand_in.rs`) and the models in `ring/model.rs` run the very code that ships. Under
+//! loom a payload is two words, and the bytes that only people read (names, labels, ids) are nothing at all: a model
+//! explores what matters and no more.
 //!
 //! [`Payload`] has two ways in and out, because a queue and a stream promise different things. A queue's slot belongs to
 //! one participant between claim and release, so its bytes are copied plainly, and loom checks that nobody else is
@@ -11,20 +11,32 @@
 //! afterwards from the sequence.
 
 #[cfg(loom)]
-pub use loom::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
+mod stand_in;
 
 #[cfg(not(loom))]
+#[allow(clippy::disallowed_types, reason = "this is the seam")]
 pub use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 #[cfg(loom)]
-pub use loom::sync::atomic::AtomicBool;
+pub use loom::sync::atomic::{AtomicBool, Ordering};
+#[cfg(loom)]
+pub use stand_in::{Access, AtomicU16, AtomicU32, AtomicU64, Bytes, Flaw, Gap, Payload, Zeros, leave_out};
 
 /// A value whose bytes are all zero, as in a file that was just made.
 pub trait Zeroed {
     /// The value.
     fn zeroed() -> Self;
+
+    /// The value of the field with this name.
+    fn field(_name: &'static str) -> Self
+    where
+        Self: Sized,
+    {
+        Self::zeroed()
+    }
 }
 
+#[cfg(not(loom))]
 macro_rules! zeroed {
     ($($type:ty),*) => {
         $(impl Zeroed for $type {
@@ -34,6 +46,7 @@ macro_rules! zeroed {
         })*
     };
 }
+#[cfg(not(loom))]
 zeroed!(AtomicU16, AtomicU32, AtomicU64);
 
 /// Makes everything before it visible before anything after it, on every processor.
@@ -46,7 +59,7 @@ pub fn full_fence() {
         core::arch::asm!("lock or dword ptr [rsp], 0", options(nostack));
     }
     #[cfg(loom)]
-    loom::sync::atomic::fence(Ordering::SeqCst);
+    stand_in::fence(Ordering::SeqCst);
     #[cfg(all(not(loom), any(miri, not(target_arch = "x86_64"))))]
     core::sync::atomic::fence(Ordering::SeqCst);
 }
@@ -55,7 +68,7 @@ pub fn full_fence() {
 #[inline(always)]
 pub fn fence(order: Ordering) {
     #[cfg(loom)]
-    loom::sync::atomic::fence(order);
+    stand_in::fence(order);
     #[cfg(not(loom))]
     core::sync::atomic::fence(order);
 }
@@ -69,6 +82,7 @@ pub fn spin_hint() {
     core::hint::spin_loop();
 }
 
+#[cfg(not(loom))]
 pub use bytes::{Bytes, Payload, Zeros};
 
 #[cfg(not(loom))]
@@ -220,85 +234,3 @@ mod bytes {
 
 #[cfg(not(loom))]
 pub(crate) use bytes::copy;
-
-#[cfg(loom)]
-mod bytes {
-    use super::{AtomicU64, Ordering, Zeroed};
-    use loom::cell::UnsafeCell;
-
-    /// Padding: nothing under loom.
-    pub struct Zeros<const N: usize>;
-
-    impl<const N: usize> Zeroed for Zeros<N> {
-        fn zeroed() -> Self {
-            Self
-        }
-    }
-
-    /// Bytes for people: nothing under loom.
-    pub struct Bytes<const N: usize>;
-
-    impl<const N: usize> Zeroed for Bytes<N> {
-        fn zeroed() -> Self {
-            Self
-        }
-    }
-
-    impl<const N: usize> Bytes<N> {
-        /// Zeros.
-        pub fn load(&self) -> [u8; N] {
-            [0; N]
-        }
-
-        /// Nothing.
-        pub fn store(&self, _value: &[u8]) {}
-    }
-
-    /// Two bytes of payload, each checked by loom in its own way.
-    pub struct Payload {
-        claimed: UnsafeCell<[u8; 2]>,
-        racing: [AtomicU64; 2],
-    }
-
-    impl Zeroed for Payload {
-        fn zeroed() -> Self {
-            Self { claimed: UnsafeCell::new([0; 2]), racing: [AtomicU64::new(0), AtomicU64::new(0)] }
-        }
-    }
-
-    impl Payload {
-        /// Copies `bytes` in.
-        ///
-        /// # Safety
-        /// The caller has claimed this slot; loom checks it.
-        pub unsafe fn write_claimed(&self, bytes: &[u8]) {
-            // SAFETY: loom panics when another access overlaps.
-            self.claimed.with_mut(|to| unsafe { (&mut *to)[..bytes.len()].copy_from_slice(bytes) });
-        }
-
-        /// Copies out.
-        ///
-        /// # Safety
-        /// The caller has taken this slot; loom checks it.
-        pub unsafe fn read_claimed(&self, into: &mut [u8]) {
-            // SAFETY: loom panics when a write overlaps.
-            self.claimed.with(|from| unsafe { into.copy_from_slice(&(&*from)[..into.len()]) });
-        }
-
-        /// Copies `bytes` in while others may read.
-        pub fn write_racing(&self, bytes: &[u8]) {
-            for (word, byte) in self.racing.iter().zip(bytes) {
-                // sync: stream-payload. Relaxed; ordered by the sequence on both sides.
-                word.store(u64::from(*byte), Ordering::Relaxed);
-            }
-        }
-
-        /// Copies out while somebody may write.
-        pub fn read_racing(&self, into: &mut [u8]) {
-            for (word, byte) in self.racing.iter().zip(into) {
-                // sync: stream-payload. Relaxed; the sequence, read again, tells whether this is of one message.
-                *byte = word.load(Ordering::Relaxed) as u8;
-            }
-        }
-    }
-}

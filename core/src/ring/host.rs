@@ -38,5 +38,7 @@ pub fn step(name: &'static str) {
     crate::region::pause::step(name);
     #[cfg(all(test, not(loom)))]
     super::testing::reach(name);
+    #[cfg(all(test, loom))]
+    super::model::reach(name);
     let _ = name;
 }
