@@ -3,7 +3,7 @@
 use super::producer::{deadline, pin};
 use super::seat::{Joining, Seat, subscriber_role};
 use super::shared::Shared;
-use super::watch::{NOTE_DEAD_TAKER, Watch};
+use super::watch::{NOTE_DEAD_TAKER, NOTE_OWED, NOTE_SLEPT, Watch};
 use super::{Region, fail};
 use crate::error::{Code, Error, Fault, Result};
 use crate::layout::{CHANNEL_GATED, ROLE_CONSUMER, RUNTIME_RUST};
@@ -96,7 +96,9 @@ impl Region {
         } else {
             Reader::Taker(Taker::new(ring, member))
         };
-        Ok(Consumer { reader, seat, notes: Arc::default(), buffer: Vec::new(), lost: 0 })
+        let consumer = Consumer { reader, seat, notes: Arc::default(), buffer: Vec::new(), lost: 0 };
+        consumer.after();
+        Ok(consumer)
     }
 }
 
@@ -115,7 +117,18 @@ impl Consumer {
             Reader::Subscriber(subscriber) => subscriber.poll(shared, buffer, limit)?,
         };
         self.lost += polled.lost;
+        self.after();
         Ok(polled)
+    }
+
+    /// What a call that hands out or keeps ends with: a watching thread learns what only this handle knows.
+    #[inline(always)]
+    fn after(&self) {
+        if let Reader::Taker(taker) = &self.reader
+            && taker.owes()
+        {
+            self.notes.fetch_or(NOTE_OWED, Ordering::Relaxed);
+        }
     }
 
     /// Takes up to `limit` messages out of the ring; never waits.
@@ -171,7 +184,9 @@ impl Consumer {
     pub fn take_into(&mut self, buffer: &mut [u8], limit: usize) -> Result<Polled> {
         self.before()?;
         let shared: &Shared = self.seat.shared();
-        Ok(taker_of(&mut self.reader)?.take(shared, buffer, limit)?)
+        let polled = taker_of(&mut self.reader)?.take(shared, buffer, limit)?;
+        self.after();
+        Ok(polled)
     }
 
     /// Releases the first `count` messages of the open claim, or all of it; returns how many. Nothing after `close`.
@@ -185,6 +200,7 @@ impl Consumer {
         self.seat.check_open()?;
         let shared: &Shared = self.seat.shared();
         let released = taker_of(&mut self.reader)?.release(shared, count);
+        self.after();
         released.map_err(|fault| match fault.code {
             Code::ARGUMENT => Error::new(Code::ARGUMENT, format!("{count:?} to release, and {} open", fault.value)),
             _ => fault.into(),
@@ -198,7 +214,9 @@ impl Consumer {
     /// UNSUPPORTED on a stream, FORKED, CLOSED.
     pub fn keep(&mut self) -> Result<usize> {
         self.seat.check_open()?;
-        Ok(taker_of(&mut self.reader)?.keep())
+        let kept = taker_of(&mut self.reader)?.keep();
+        self.after();
+        Ok(kept)
     }
 
     /// Waits until there is something to poll (true) or the time is up (false). A message may be gone again to another
@@ -280,7 +298,7 @@ impl Consumer {
     #[cold]
     fn look_around(&mut self) -> Result<()> {
         let notes = self.notes.swap(0, Ordering::Relaxed);
-        if let (Reader::Taker(taker), true) = (&mut self.reader, notes != 0) {
+        if let (Reader::Taker(taker), true) = (&mut self.reader, notes & NOTE_SLEPT != 0) {
             taker.note_sleep(notes & NOTE_DEAD_TAKER != 0);
         }
         Ok(self.seat.shared().check()?)

@@ -16,6 +16,11 @@ pub(super) const NOTE_SLEPT: u32 = 1;
 /// A dead consumer holds slots.
 pub(super) const NOTE_DEAD_TAKER: u32 = 2;
 
+/// The handle has something to hand out that no look at the ring finds.
+pub(super) const NOTE_OWED: u32 = 4;
+/// The handle's next call is to look around.
+const NOTE_LOOK: u32 = 8;
+
 /// A view of one handle for a thread that waits on its behalf.
 pub struct Watch {
     watcher: Mutex<Watcher<'static>>,
@@ -56,7 +61,7 @@ impl Watch {
 
     /// What the handle would find. A region that was removed, or inherited by fork, is something to find.
     pub fn look(&self) -> Look {
-        if self.shared.check().is_err() {
+        if self.is_ready_anyway() {
             return Look::Ready;
         }
         self.watcher().look()
@@ -69,7 +74,7 @@ impl Watch {
 
     /// To be called after each sleep: repairs what is in the way; Ready when the handle should be told.
     pub fn after_sleep(&self, has_timed_out: bool) -> Look {
-        if self.shared.check().is_err() {
+        if self.is_ready_anyway() {
             return Look::Ready;
         }
         let mut watcher = self.watcher();
@@ -86,6 +91,15 @@ impl Watch {
         if self.shared.check().is_ok() {
             self.watcher().pass_on(&*self.shared);
         }
+    }
+
+    /// The handle owes something, or will fail and say why.
+    fn is_ready_anyway(&self) -> bool {
+        if self.shared.check().is_err() {
+            self.notes.fetch_or(NOTE_LOOK, Ordering::Relaxed);
+            return true;
+        }
+        self.notes.load(Ordering::Relaxed) & NOTE_OWED != 0
     }
 
     fn watcher(&self) -> MutexGuard<'_, Watcher<'static>> {

@@ -10,7 +10,7 @@
 use super::Ring;
 use super::record::record_bytes;
 use crate::error::{Code, Fault};
-use crate::layout::{CHANNEL_FOREIGN_CODE, CLAIM_MAX, MESSAGE_ABANDONED, MESSAGE_CONTINUATION, SLOT_PAYLOAD, Slot};
+use crate::layout::{CLAIM_MAX, MESSAGE_ABANDONED, MESSAGE_CONTINUATION, SLOT_PAYLOAD, Slot};
 use crate::sync::Ordering;
 
 extern crate alloc;
@@ -111,9 +111,9 @@ impl Plan {
     fn piece(ring: &Ring<'_>, slot: &Slot, position: u64, room: u64) -> Option<Piece> {
         let length = slot.payload_len.load(Ordering::Relaxed);
         let skip = |skip| Some(Piece { length: 0, slots: 1, skip });
-        let foreign = ring.flags & CHANNEL_FOREIGN_CODE != 0;
         let flags = slot.flags.load(Ordering::Relaxed);
-        let total = if foreign { 0 } else { slot.total_len.load(Ordering::Relaxed) };
+        // Padding to programs that know only the published layout.
+        let total = if ring.is_foreign() { 0 } else { slot.total_len.load(Ordering::Relaxed) };
         if flags & (MESSAGE_ABANDONED | MESSAGE_CONTINUATION) == 0 && total == 0 {
             let fits = length as usize <= ring.slot_payload();
             return if fits { Some(Piece { length, slots: 1, skip: Skip::No }) } else { skip(Skip::Corrupt) };

@@ -10,7 +10,7 @@ use super::intent::{self, Kind};
 use super::record::{RecordWriter, record_bytes};
 use super::take::Taker;
 use super::{add_own, count};
-use crate::layout::{CHANNEL_FOREIGN_CODE, CLAIM_MAX, MESSAGE_ABANDONED, MESSAGE_CONTINUATION};
+use crate::layout::{CLAIM_MAX, MESSAGE_ABANDONED, MESSAGE_CONTINUATION};
 use crate::sync::Ordering;
 
 /// What is at head.
@@ -27,7 +27,7 @@ impl Ring<'_> {
     /// Counts plain messages from `position` on, at most `limit`, whose records fit `room` bytes.
     #[inline(always)]
     fn run(&self, position: u64, limit: usize, room: usize) -> Run {
-        if self.flags & CHANNEL_FOREIGN_CODE != 0 {
+        if self.is_foreign() {
             return Run::Other;
         }
         let limit = limit.min(CLAIM_MAX as usize) as u64;

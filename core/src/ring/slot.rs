@@ -75,9 +75,9 @@ impl Ring<'_> {
         slot.payload_len.store(payload.len() as u32, Ordering::Relaxed);
     }
 
-    /// Adds one delivery to a message that the caller has inherited, or kept. A payload at 48 leaves no such word.
+    /// Adds one delivery to a message that the caller has inherited, or kept. Foreign programs have no such word.
     pub(super) fn count_delivery(&self, slot: &Slot) {
-        if self.flags & CHANNEL_FOREIGN_CODE == 0 {
+        if !self.is_foreign() {
             let deliveries = slot.delivery_count.load(Ordering::Relaxed);
             slot.delivery_count.store(deliveries.saturating_add(1), Ordering::Relaxed);
         }
@@ -95,12 +95,11 @@ impl Ring<'_> {
     pub(super) fn racing_header(&self, slot: &Slot, flags: u16, length: u32) -> record::Header {
         let runtime = slot.sender_runtime.load(Ordering::Relaxed);
         let pid = slot.sender_pid.load(Ordering::Relaxed);
-        let is_bare = self.flags & CHANNEL_FOREIGN_CODE != 0;
         record::Header {
             timestamp_ns: slot.timestamp_ns.load(Ordering::Relaxed),
             message_type: slot.message_type.load(Ordering::Relaxed),
             sender: u64::from(pid) | u64::from(runtime) << 32 | u64::from(flags) << 48,
-            delivery_count: if is_bare { 1 } else { slot.delivery_count.load(Ordering::Relaxed) },
+            delivery_count: if self.is_foreign() { 1 } else { slot.delivery_count.load(Ordering::Relaxed) },
             length,
         }
     }

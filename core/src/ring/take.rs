@@ -75,6 +75,12 @@ impl<'m> Taker<'m> {
         self.claim.is_some()
     }
 
+    /// Whether something is to be handed out that is not at head: what was kept, or inherited with a role.
+    #[inline(always)]
+    pub fn owes(&self) -> bool {
+        self.heir_from.is_some() || self.claim.as_ref().is_some_and(|claim| !claim.is_open)
+    }
+
     /// Somebody else slept for this one and woke it; `has_dead_taker`: and saw that a dead consumer holds slots.
     pub fn note_sleep(&mut self, has_dead_taker: bool) {
         self.sleeper.slept = true;

@@ -183,10 +183,6 @@ pub unsafe extern "C" fn tr_region_close(region: i64) -> i64 {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tr_close(handle: i64) -> i64 {
     border(|| {
-        if let Ok(mut consumer) = handles::consumer(handle) {
-            // A stream has no claims, and what went wrong otherwise does not keep a handle open.
-            let _ = consumer.release(None);
-        }
         close(handle, |kind| kind != handles::Kind::Region, "tr_region_close closes regions")
     })
 }
