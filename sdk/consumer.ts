@@ -14,7 +14,7 @@ import { failure, wrongArgument } from './error.ts';
 import { NUMBERS } from './generated/errors.ts';
 import { Batches, Singles } from './iteration.ts';
 import { Chunk, type Message } from './message.ts';
-import { ANSWER, AT, BYTES, COUNT, desk, HANDLE, LOST, type Native, native } from './native.ts';
+import { ANSWER, AT, BYTES, COUNT, HANDLE, type Native, NUMBER, native, numbers, words } from './native.ts';
 import { forget, Wait, type WaitOptions } from './waiting.ts';
 
 /** How a consumer is opened. */
@@ -38,6 +38,8 @@ export interface ConsumerOptions {
 /** Most messages of a batch. */
 export const BATCH_LIMIT = 256;
 
+/** The largest count of the desk. */
+const COUNT_MAX = 2 ** 31 - 1;
 const CHUNK_BYTES = 256 * 1024;
 /** A fresh chunk has room for the expected batch up to this; a larger message gets one of its own size. */
 const EXPECTED_BYTES_MAX = 1024 * 1024;
@@ -122,13 +124,13 @@ export class Consumer implements Claimant, AsyncIterable<Batch> {
     let expected = Math.min(limit * this.#recordBytes, EXPECTED_BYTES_MAX);
     for (;;) {
       const chunk = this.#chunk.room < expected || this.#isReusing ? this.#replace(expected) : this.#chunk;
-      desk[HANDLE] = this.#handle;
-      desk[COUNT] = limit;
-      desk[AT] = chunk.at;
+      numbers[HANDLE] = this.#handle;
+      words[COUNT] = Math.min(limit, COUNT_MAX);
+      words[AT] = chunk.at;
       call(chunk.bytes);
-      const answer = desk[ANSWER]!;
+      const answer = words[ANSWER]!;
       if (answer !== TOO_LARGE) return answer;
-      expected = desk[BYTES]!;
+      expected = words[BYTES]!;
     }
   }
 
@@ -144,12 +146,12 @@ export class Consumer implements Claimant, AsyncIterable<Batch> {
     const chunk = this.#chunk;
     const start = chunk.at;
     if (count > 0) {
-      const bytes = desk[BYTES]!;
+      const bytes = words[BYTES]!;
       chunk.at = start + bytes;
       const mean = bytes / count;
       this.#recordBytes = mean > this.#recordBytes ? mean : this.#recordBytes + (mean - this.#recordBytes) / 16;
     }
-    return new Batch(chunk, start, chunk.at, count, desk[LOST]!, claimant);
+    return new Batch(chunk, start, chunk.at, count, numbers[NUMBER]!, claimant);
   }
 
   /** Waits until there is something to poll (true), or the time is up (false). Another consumer may be faster. */
@@ -172,16 +174,16 @@ export class Consumer implements Claimant, AsyncIterable<Batch> {
 
   /** Positions that were written and not read. */
   get depth(): number {
-    desk[HANDLE] = this.#handle;
+    numbers[HANDLE] = this.#handle;
     this.#native.depth();
-    return desk[ANSWER]! + (this.#leftover?.length ?? 0);
+    return numbers[NUMBER]! + (this.#leftover?.length ?? 0);
   }
 
   /** Positions that this subscriber has lost, because it was slower than a stream's writers. */
   get lost(): number {
-    desk[HANDLE] = this.#handle;
+    numbers[HANDLE] = this.#handle;
     this.#native.lost();
-    return desk[ANSWER]!;
+    return numbers[NUMBER]!;
   }
 
   /** @internal */
@@ -193,10 +195,10 @@ export class Consumer implements Claimant, AsyncIterable<Batch> {
   releaseClaim(batch: Batch, count: number | undefined): number {
     if (this.#isClosed || this.#claim !== batch) return 0;
     if (count !== undefined && !(count >= 0)) throw wrongArgument(`count is ${count}; give a number of messages`);
-    desk[HANDLE] = this.#handle;
-    desk[COUNT] = count ?? -1;
+    numbers[HANDLE] = this.#handle;
+    words[COUNT] = count === undefined ? -1 : Math.min(count, COUNT_MAX);
     this.#native.release();
-    const released = desk[ANSWER]!;
+    const released = numbers[NUMBER]!;
     this.#claimed -= released;
     if (this.#claimed === 0) this.#claim = undefined;
     return released;
@@ -205,10 +207,10 @@ export class Consumer implements Claimant, AsyncIterable<Batch> {
   /** @internal */
   keepClaim(batch: Batch): number {
     if (this.#isClosed || this.#claim !== batch) return 0;
-    desk[HANDLE] = this.#handle;
+    numbers[HANDLE] = this.#handle;
     this.#native.keep();
     this.#claim = undefined;
-    return desk[ANSWER]!;
+    return numbers[NUMBER]!;
   }
 
   /** Hands `batch` out first, next time. @internal */

@@ -10,29 +10,35 @@ import { fileURLToPath } from 'node:url';
 import { failure, throwNative } from './error.ts';
 import { LAYOUT_HASH } from './generated/layout.ts';
 
-/** Index of a number on the desk. */
-export const HANDLE = 0;
-/** The user's number for the kind of message. */
-export const TYPE = 1;
-/** How many messages; negative for all. */
-export const COUNT = 2;
-/** Where in the buffer the first record goes. */
-export const AT = 3;
-/** What the call answers. */
-export const ANSWER = 4;
-/** Bytes used, or needed. */
-export const BYTES = 5;
-/** Positions lost before the first message. */
-export const LOST = 6;
-
-const DESK_FIELDS = ['handle', 'type', 'count', 'at', 'answer', 'bytes', 'lost', 'spare'];
-
+const DESK_FIELDS = ['handle', 'number', 'type', 'count', 'at', 'answer', 'bytes', 'spare'];
 /** Longest payload that may lie on the desk. */
 export const STAGE_BYTES = 1024;
-/** What a call needs, and what it answers. */
-export const desk = new Float64Array(DESK_FIELDS.length + STAGE_BYTES / 8);
+const STAGE_OFFSET = 64;
+
+const desk = new Uint8Array(STAGE_OFFSET + STAGE_BYTES);
+
+/** The desk's doubles. */
+export const numbers = new Float64Array(desk.buffer, 0, 2);
+/** Whom a call is for. */
+export const HANDLE = 0;
+/** What a call answers that may be large: a sequence, a depth, positions that were lost. */
+export const NUMBER = 1;
+
+/** The desk's words. */
+export const words = new Int32Array(desk.buffer, 16, 5);
+/** The user's number for the kind of message. */
+export const TYPE = 0;
+/** How many messages; negative for all. */
+export const COUNT = 1;
+/** Where in the buffer the first record goes. */
+export const AT = 2;
+/** What a call answers: a count, or a code. */
+export const ANSWER = 3;
+/** Bytes used, or needed. */
+export const BYTES = 4;
+
 /** Where the payload of `writeStaged` lies. */
-export const stage = new Uint8Array(desk.buffer, DESK_FIELDS.length * 8);
+export const stage = desk.subarray(STAGE_OFFSET);
 
 /** Bits of `open` and `create`. */
 export const OPEN = { READ_ONLY: 1, NO_RECOVERY: 2, HUGEPAGES: 4, LOCK_MEMORY: 8 } as const;
@@ -48,7 +54,7 @@ type Come = (ready: number[], grown: number[]) => void;
 
 /** The functions of the library; those in the second half take and leave their numbers on the desk. */
 export interface Native {
-  attach(desk: Float64Array, fail: typeof throwNative, come: Come): void;
+  attach(desk: Uint8Array, fail: typeof throwNative, come: Come): void;
   deskFields(): string[];
   layoutHashOfLibrary(): number;
   sleepsOnMany(): boolean;

@@ -4,7 +4,19 @@
  * `write` and `writeBatch` never wait: full is an answer. `send` waits for room.
  */
 import { failure, wrongArgument } from './error.ts';
-import { ANSWER, COUNT, desk, HANDLE, type Native, native, STAGE_BYTES, stage, TYPE } from './native.ts';
+import {
+  ANSWER,
+  COUNT,
+  HANDLE,
+  type Native,
+  NUMBER,
+  native,
+  numbers,
+  STAGE_BYTES,
+  stage,
+  TYPE,
+  words,
+} from './native.ts';
 import { Outbox } from './outbox.ts';
 import { pack } from './packing.ts';
 import { forget, type WaitOptions } from './waiting.ts';
@@ -56,26 +68,26 @@ export class Producer {
 
   /** Writes one message; false when there is no room. */
   write(payload: Uint8Array, options?: WriteOptions): boolean {
-    desk[TYPE] = typeOf(options);
-    desk[HANDLE] = this.#handle;
+    words[TYPE] = typeOf(options);
+    numbers[HANDLE] = this.#handle;
     if (payload instanceof Uint8Array && payload.length <= STAGE_BYTES) {
       stage.set(payload);
-      desk[COUNT] = payload.length;
+      words[COUNT] = payload.length;
       this.#native.writeStaged();
     } else {
       this.#native.write(payload);
     }
-    return desk[ANSWER] === 1;
+    return words[ANSWER] === 1;
   }
 
   /** Writes as many of the first payloads as there is room for, in one native call; how many. */
   writeBatch(payloads: readonly Uint8Array[], options?: WriteOptions): number {
     const packed = pack(payloads);
-    desk[TYPE] = typeOf(options);
-    desk[HANDLE] = this.#handle;
-    desk[COUNT] = payloads.length;
+    words[TYPE] = typeOf(options);
+    numbers[HANDLE] = this.#handle;
+    words[COUNT] = payloads.length;
     this.#native.writePacked(packed);
-    return desk[ANSWER]!;
+    return words[ANSWER]!;
   }
 
   /**
@@ -91,9 +103,9 @@ export class Producer {
 
   /** Sequence of the newest message that this producer wrote, or 0. */
   get lastSequence(): bigint {
-    desk[HANDLE] = this.#handle;
+    numbers[HANDLE] = this.#handle;
     this.#native.lastSequence();
-    return BigInt(desk[ANSWER]!);
+    return BigInt(numbers[NUMBER]!);
   }
 
   /** Ends the producer; what waits for room is given up with ERR_CLOSED. A second time is nothing. */

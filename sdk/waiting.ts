@@ -6,7 +6,7 @@
  * here spins, and there is no Worker.
  */
 import { failure } from './error.ts';
-import { COUNT, desk, HANDLE, native, onNews } from './native.ts';
+import { COUNT, HANDLE, native, numbers, onNews, words } from './native.ts';
 
 /** How a wait is limited. */
 export interface WaitOptions {
@@ -37,8 +37,8 @@ onNews((ready, grown) => {
 /** Calls `come` once, as soon as the handle has something to read, or room for `slots`. */
 export function beginWait(handle: number, slots: number, come: () => void): void {
   if (waits.has(handle)) throw failure('ERR_BUSY', 'somebody waits for this handle already');
-  desk[HANDLE] = handle;
-  desk[COUNT] = slots;
+  numbers[HANDLE] = handle;
+  words[COUNT] = slots;
   native().wait();
   waits.set(handle, come);
 }
@@ -46,7 +46,7 @@ export function beginWait(handle: number, slots: number, come: () => void): void
 /** Gives up a wait. */
 export function endWait(handle: number): void {
   if (!waits.delete(handle)) return;
-  desk[HANDLE] = handle;
+  numbers[HANDLE] = handle;
   native().cancel();
 }
 

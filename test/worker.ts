@@ -18,7 +18,7 @@ function start(code: string, given: unknown): Worker {
     require(${JSON.stringify(import.meta.resolve('tsx/esm/api').replace('file://', ''))}).register();
     (async () => {
       const tailrace = await import(${SDK});
-      const { native, desk } = await import(${NATIVE});
+      const { native, numbers } = await import(${NATIVE});
       ${code}
     })().catch((error) => parentPort.postMessage({ failed: error.message, code: error.code }));`;
   return new Worker(program, { eval: true, workerData: given, execArgv: [] });
@@ -108,7 +108,7 @@ worker('may not use the handles of another thread', async () => {
     native();
     const codes = [];
     for (const handle of [given.handle, given.handle + 4096, 5]) {
-      desk[0] = handle;
+      numbers[0] = handle;
       try { native().write(Buffer.from('x')); } catch (error) { codes.push(error.code); }
     }
     parentPort.postMessage({ codes });`;

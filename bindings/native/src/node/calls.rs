@@ -44,7 +44,7 @@ pub const CALLS: [(&str, sys::napi_callback); 13] = [
 unsafe fn call(
     env: sys::napi_env,
     info: sys::napi_callback_info,
-    body: impl FnOnce(&Environment, Desk, sys::napi_value) -> Result<i64>,
+    body: impl FnOnce(&Environment, Desk, sys::napi_value) -> Result<i32>,
 ) -> sys::napi_value {
     let (mut count, mut value, mut data) = (1, ptr::null_mut(), ptr::null_mut());
     // SAFETY: the caller's promise, and pointers to locals.
@@ -105,7 +105,7 @@ unsafe extern "C" fn write_staged(env: sys::napi_env, info: sys::napi_callback_i
         // SAFETY: this call is what JavaScript waits for.
         let payload = unsafe { desk.staged() }.ok_or_else(no_batch)?;
         let write = |producer: &mut Producer| producer.write(payload, desk.message_type());
-        environment.held().with_producer(desk.handle(), write).map(i64::from)
+        environment.held().with_producer(desk.handle(), write).map(i32::from)
     };
     // SAFETY: Node's.
     unsafe { call(env, info, body) }
@@ -118,7 +118,7 @@ unsafe extern "C" fn write(env: sys::napi_env, info: sys::napi_callback_info) ->
         environment
             .held()
             .with_producer(desk.handle(), |producer| producer.write(payload, desk.message_type()))
-            .map(i64::from)
+            .map(i32::from)
     };
     // SAFETY: Node's.
     unsafe { call(env, info, body) }
@@ -138,7 +138,7 @@ unsafe extern "C" fn write_packed(env: sys::napi_env, info: sys::napi_callback_i
         let lengths = lengths.get(..count).filter(|_| before.is_empty()).ok_or_else(no_batch)?;
         let payloads = Packed::new(payloads, lengths).ok_or_else(no_batch)?;
         let write = |producer: &mut Producer| producer.write_from(&payloads, desk.message_type());
-        environment.held().with_producer(desk.handle(), write).map(|count| count as i64)
+        environment.held().with_producer(desk.handle(), write).map(|count| count as i32)
     };
     // SAFETY: Node's.
     unsafe { call(env, info, body) }
@@ -151,7 +151,8 @@ fn no_batch() -> Error {
 
 unsafe extern "C" fn last_sequence(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     let body = |environment: &Environment, desk: Desk, _| {
-        environment.held().with_producer(desk.handle(), |producer| Ok(producer.last_sequence() as i64))
+        desk.set_number(environment.held().with_producer(desk.handle(), |producer| Ok(producer.last_sequence()))?);
+        Ok(0)
     };
     // SAFETY: Node's.
     unsafe { call(env, info, body) }
@@ -173,12 +174,12 @@ unsafe fn hand_out(
         match environment.held().with_consumer(desk.handle(), |consumer| hand_out(consumer, room, limit)) {
             Ok(polled) => {
                 desk.set_bytes(polled.bytes as u64);
-                desk.set_lost(polled.lost);
-                Ok(polled.count as i64)
+                desk.set_number(polled.lost);
+                Ok(polled.count as i32)
             }
             Err(error) if error.code() == Code::TOO_LARGE => {
                 desk.set_bytes(error.value());
-                Ok(Code::TOO_LARGE as i64)
+                Ok(Code::TOO_LARGE as i32)
             }
             Err(error) => Err(error),
         }
@@ -211,10 +212,8 @@ unsafe fn ask(
     ask: impl FnOnce(&mut Consumer, Option<usize>) -> Result<u64>,
 ) -> sys::napi_value {
     let body = |environment: &Environment, desk: Desk, _| {
-        environment
-            .held()
-            .with_consumer(desk.handle(), |consumer| ask(consumer, desk.count()))
-            .map(|answer| answer as i64)
+        desk.set_number(environment.held().with_consumer(desk.handle(), |consumer| ask(consumer, desk.count()))?);
+        Ok(0)
     };
     // SAFETY: the caller's promise.
     unsafe { call(env, info, body) }

@@ -20,7 +20,7 @@ use tailrace_core::error::{Code, Error, Result};
 use tailrace_core::region::Watch;
 
 use super::bell::{Bell, News};
-use super::desk::{Desk, LENGTH};
+use super::desk::{DESK_BYTES, Desk};
 use super::held::Held;
 use super::watcher::Watcher;
 use crate::handles::{self, Handle, Kind};
@@ -81,8 +81,9 @@ impl Environment {
     pub unsafe fn attach(&self, desk: sys::napi_value, fail: sys::napi_value, come: sys::napi_value) -> Result<()> {
         // SAFETY: the caller's promise.
         let (kind, length, data) = unsafe { typed_array(self.env, desk) }.ok_or_else(no_desk)?;
-        let memory = NonNull::new(data.cast::<f64>()).filter(|memory| memory.is_aligned()).ok_or_else(no_desk)?;
-        if kind != sys::TypedarrayType::float64_array || length != LENGTH {
+        let memory = NonNull::new(data.cast::<u8>()).filter(|memory| memory.cast::<f64>().is_aligned());
+        let memory = memory.ok_or_else(no_desk)?;
+        if kind != sys::TypedarrayType::uint8_array || length != DESK_BYTES {
             return Err(no_desk());
         }
         let keep = |value| {
