@@ -218,7 +218,7 @@ export class Consumer implements Claimant, AsyncIterable<Batch> {
     if (batch.length > 0) this.#leftover = batch;
   }
 
-  /** Ends the consumer: a wait ends with ERR_CLOSED, what is claimed is released. A second time is nothing. */
+  /** Ends the consumer: a wait ends with ERR_CLOSED, what is claimed goes to another. A second time is nothing. */
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;

@@ -132,15 +132,25 @@ consumer('leaves what it kept to others when it is closed', () => {
   assert.ok(batch.at(0)?.redelivered);
 });
 
-consumer('releases what is claimed when it is closed', () => {
+consumer('leaves what is claimed to others when it is closed', async () => {
   using pair = new Pair();
   using other = pair.region.openConsumer('c');
   pair.write('a');
   const taken = pair.consumer.take();
   pair.consumer.close();
   assert.is(taken.release(), 0);
-  pair.write('b');
-  assert.is(texts(other.poll()), 'b');
+  assert.is(await other.wait({ timeoutMs: 2_000 }), true);
+  const again = other.poll();
+  assert.is(texts(again), 'a');
+  assert.ok(again.at(0)?.redelivered);
+});
+
+consumer('need not wait for what it kept', async () => {
+  using pair = new Pair();
+  pair.write('a');
+  assert.is(pair.consumer.take().keep(), 1);
+  assert.is(await pair.consumer.wait({ timeoutMs: 2_000 }), true);
+  assert.is(texts(pair.consumer.poll()), 'a');
 });
 
 consumer('finds room for messages of any size', () => {

@@ -229,7 +229,5 @@ pub fn open_consumer(
 /// Closes whatever the handle is; says whether it was open. What it holds claimed goes to another consumer.
 #[napi]
 pub fn close(env: Env, handle: f64) -> napi::Result<bool> {
-    guarded(env, |environment| {
-        Ok(environment.close(handle as i64))
-    })
+    guarded(env, |environment| Ok(environment.close(handle as i64)))
 }
