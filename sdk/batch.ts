@@ -11,9 +11,9 @@ export interface Claimant {
   /** Whether a batch's claim is open. */
   hasClaim(batch: Batch): boolean;
   /** Releases the first `count` messages of a batch's claim, or all. */
-  releaseClaim(batch: Batch, count: number | undefined): number;
+  release(batch: Batch, count: number | undefined): number;
   /** Ends a batch's claim; the rest is handed out first, next time. */
-  keepClaim(batch: Batch): number;
+  keep(batch: Batch): number;
 }
 
 /** Messages, in order. */
@@ -77,12 +77,12 @@ export class Batch implements Iterable<Message> {
    * release in a batch that was polled, or whose consumer was closed.
    */
   release(count?: number): number {
-    return this.#claimant === undefined ? 0 : this.#claimant.releaseClaim(this, count);
+    return this.#claimant === undefined ? 0 : this.#claimant.release(this, count);
   }
 
   /** Ends the claim; what is not released is handed out first by the next take or poll, as redelivered. How many. */
   keep(): number {
-    return this.#claimant === undefined ? 0 : this.#claimant.keepClaim(this);
+    return this.#claimant === undefined ? 0 : this.#claimant.keep(this);
   }
 
   /** Releases what is still claimed. */

@@ -12,7 +12,7 @@
 import { Batch, type Claimant } from './batch.ts';
 import { failure, wrongArgument } from './error.ts';
 import { NUMBERS } from './generated/errors.ts';
-import { Batches, Singles } from './iteration.ts';
+import { Batches, Singles, type Source } from './iteration.ts';
 import { Chunk, type Message } from './message.ts';
 import { ANSWER, AT, BYTES, COUNT, HANDLE, type Native, NUMBER, native, numbers, words } from './native.ts';
 import { forget, Wait, type WaitOptions } from './waiting.ts';
@@ -51,7 +51,7 @@ const TOO_LARGE = NUMBERS.ERR_TOO_LARGE;
 const forgotten = new FinalizationRegistry<number>((handle) => native().close(handle));
 
 /** Reads one channel. */
-export class Consumer implements Claimant, AsyncIterable<Batch> {
+export class Consumer implements AsyncIterable<Batch> {
   /** Name of the channel. */
   readonly channel: string;
   /** Whether messages can be taken: it is a queue, of a region with recovery. */
@@ -62,6 +62,18 @@ export class Consumer implements Claimant, AsyncIterable<Batch> {
   readonly #limit: number;
   readonly #isReusing: boolean;
   readonly #wait: Wait;
+  readonly #claimant: Claimant = {
+    hasClaim: (batch) => this.#claim === batch,
+    release: (batch, count) => this.#release(batch, count),
+    keep: (batch) => this.#keep(batch),
+  };
+  readonly #source: Source = {
+    read: (limit) => (this.#canTake ? this.take(limit) : this.#poll(limit)),
+    wait: () => this.wait(),
+    putBack: (batch) => {
+      if (batch.length > 0) this.#leftover = batch;
+    },
+  };
   #chunk = new Chunk(0);
   #recordBytes = RECORD_BYTES;
   #claim: Batch | undefined;
@@ -109,7 +121,7 @@ export class Consumer implements Claimant, AsyncIterable<Batch> {
    */
   take(limit: number = BATCH_LIMIT): Batch {
     const count = this.#fill(limit, this.#native.take);
-    const batch = this.#cut(count, this);
+    const batch = this.#cut(count, this.#claimant);
     if (count > 0) {
       this.#claim = batch;
       this.#claimed = count;
@@ -164,12 +176,12 @@ export class Consumer implements Claimant, AsyncIterable<Batch> {
 
   /** Batches, without an end: each is released when the next is asked for, or the loop is left. */
   [Symbol.asyncIterator](): Batches {
-    return new Batches(this, this.#limit, this.#canTake, this.#signal);
+    return new Batches(this.#source, this.#limit, this.#signal);
   }
 
   /** Messages, without an end. Of a loop that is left, those that were handed out are released, the others kept. */
   messages(): Singles {
-    return new Singles(this, new Batches(this, this.#limit, this.#canTake, this.#signal));
+    return new Singles(this.#source, new Batches(this.#source, this.#limit, this.#signal));
   }
 
   /** Positions that were written and not read. */
@@ -186,13 +198,7 @@ export class Consumer implements Claimant, AsyncIterable<Batch> {
     return numbers[NUMBER]!;
   }
 
-  /** @internal */
-  hasClaim(batch: Batch): boolean {
-    return this.#claim === batch;
-  }
-
-  /** @internal */
-  releaseClaim(batch: Batch, count: number | undefined): number {
+  #release(batch: Batch, count: number | undefined): number {
     if (this.#isClosed || this.#claim !== batch) return 0;
     if (count !== undefined && !(count >= 0)) throw wrongArgument(`count is ${count}; give a number of messages`);
     numbers[HANDLE] = this.#handle;
@@ -204,18 +210,12 @@ export class Consumer implements Claimant, AsyncIterable<Batch> {
     return released;
   }
 
-  /** @internal */
-  keepClaim(batch: Batch): number {
+  #keep(batch: Batch): number {
     if (this.#isClosed || this.#claim !== batch) return 0;
     numbers[HANDLE] = this.#handle;
     this.#native.keep();
     this.#claim = undefined;
     return numbers[NUMBER]!;
-  }
-
-  /** Hands `batch` out first, next time. @internal */
-  putBack(batch: Batch): void {
-    if (batch.length > 0) this.#leftover = batch;
   }
 
   /** Ends the consumer: a wait ends with ERR_CLOSED, what is claimed goes to another. A second time is nothing. */

@@ -7,15 +7,15 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Batch } from './batch.ts';
 import type { Message } from './message.ts';
-import type { WaitOptions } from './waiting.ts';
 
 const TURN_MS = 5;
 
 /** What is iterated. */
-interface Source {
-  poll(limit: number): Batch;
-  take(limit: number): Batch;
-  wait(options?: WaitOptions): Promise<boolean>;
+export interface Source {
+  /** Takes or polls, whatever the channel has. */
+  read(limit: number): Batch;
+  wait(): Promise<boolean>;
+  /** Hands this batch out first, next time. */
   putBack(batch: Batch): void;
 }
 
@@ -23,16 +23,14 @@ interface Source {
 export class Batches implements AsyncIterableIterator<Batch, undefined> {
   readonly #source: Source;
   readonly #limit: number;
-  readonly #isTaking: boolean;
   readonly #signal: AbortSignal | undefined;
   #batch: Batch | undefined;
   #turned = 0;
   #isDone = false;
 
-  constructor(source: Source, limit: number, isTaking: boolean, signal: AbortSignal | undefined) {
+  constructor(source: Source, limit: number, signal: AbortSignal | undefined) {
     this.#source = source;
     this.#limit = limit;
-    this.#isTaking = isTaking;
     this.#signal = signal;
   }
 
@@ -42,7 +40,7 @@ export class Batches implements AsyncIterableIterator<Batch, undefined> {
     if (performance.now() - this.#turned > TURN_MS) await this.#turn();
     while (!this.#isDone) {
       this.#signal?.throwIfAborted();
-      const batch = this.#isTaking ? this.#source.take(this.#limit) : this.#source.poll(this.#limit);
+      const batch = this.#source.read(this.#limit);
       if (batch.length > 0) {
         this.#batch = batch;
         return { done: false, value: batch };
