@@ -510,6 +510,18 @@ int64_t tr_poll(
     tr_handle consumer, uint8_t *buffer, uint64_t length, uint64_t limit, uint64_t *bytes_used,
     uint64_t *lost);
 
+/* Copies payloads out of records, one behind the other: how many there are; 0 when they are not
+ * all of this length.
+ *   records     What a poll or take has filled.
+ *   bytes_used  Bytes of the records.
+ *   count       How many records.
+ *   length      Bytes of each payload.
+ *   payloads    Where the payloads go.
+ *   room        Room there. */
+int64_t tr_gather(
+    const uint8_t *records, uint64_t bytes_used, uint64_t count, uint64_t length,
+    uint8_t *payloads, uint64_t room);
+
 /* Copies messages out as records and keeps them claimed until they are released; answers with
  * how many.
  *   buffer      Where the records go.

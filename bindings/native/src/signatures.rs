@@ -366,6 +366,21 @@ signatures! {
         /// Positions lost before the first message.
         lost: *mut u64,
     ) -> i64;
+    /// Copies payloads out of records, one behind the other: how many there are; 0 when they are not all of this length.
+    fn tr_gather(
+        /// What a poll or take has filled.
+        records: *const u8,
+        /// Bytes of the records.
+        bytes_used: u64,
+        /// How many records.
+        count: u64,
+        /// Bytes of each payload.
+        length: u64,
+        /// Where the payloads go.
+        payloads: *mut u8,
+        /// Room there.
+        room: u64,
+    ) -> i64;
     /// Copies messages out as records and keeps them claimed until they are released; answers with how many.
     fn tr_take(
         /// A consumer.

@@ -5,8 +5,8 @@
 
 The records stand one after the other in a buffer that the batch owns for as long as it, or an array made from it,
 lives. Most batches hold payloads of one length; their records are equally long, so headers are a strided view, payloads
-one strided copy, and messages come out of one C loop. That they really are of one length is checked on every record
-before it is believed. Batches of mixed lengths take the slow way.
+one call of the library, and messages come out of one C loop. That they really are of one length is checked on every
+record before it is believed. Batches of mixed lengths take the slow way.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from ._generated.errors import ArgumentError
 from ._generated.layout import MESSAGE_REDELIVERED, RECORD_HEADER_BYTES, SLOT_PAYLOAD
+from .library import load, pointer
 
 Array = npt.NDArray[Any]
 # A numpy array of bytes; that it is a buffer, numpy tells mypy only from Python 3.12 on.
@@ -112,10 +113,11 @@ _FORMS: Final = _Forms()
 class Batch:
     """Messages in order. Has a length and can be iterated any number of times."""
 
-    __slots__ = ("_count", "_records", "_uniform", "_used", "lost")
+    __slots__ = ("_address", "_count", "_records", "_uniform", "_used", "lost")
 
-    def __init__(self, records: Records, used: int, count: int, lost: int) -> None:
+    def __init__(self, records: Records, address: int, used: int, count: int, lost: int) -> None:
         self._records = records
+        self._address = address
         self._used = used
         self._count = count
         self._uniform: int | None = None
@@ -160,45 +162,60 @@ class Batch:
         """The payloads, all of one length, as an array: one copy for the whole batch.
 
         A `dtype` as large as a payload gives one element for each message; one that divides it gives one row for each.
-        With `out`, an array of that type with room for as many messages, the copy goes there and the part that was
-        filled is returned.
+        With `out`, an array of that type whose rows are as large as a payload and at least as many as there are
+        messages, the copy goes there, and the part that was filled is returned.
         """
         dtype = np.dtype(dtype)
-        if dtype.hasobject or dtype.itemsize == 0:
-            raise ArgumentError(f"as_numpy: dtype {dtype} has no fixed bytes; give one that has, such as '<f8'")
+        if out is not None:
+            return self._copy_into(out, dtype)
+        if self._count == 0 and not dtype.hasobject:
+            return np.empty(0, dtype)
+        (length,) = _LENGTH.unpack_from(self._records, _LENGTH_OFFSET)
+        size = dtype.itemsize
+        if dtype.hasobject or size == 0 or length == 0 or length % size:
+            raise self._refusal(dtype)
+        return self._copy_into(
+            np.empty((self._count,) if length == size else (self._count, length // size), dtype), dtype
+        )
+
+    def _copy_into(self, out: Array, dtype: np.dtype[Any]) -> Array:
         count = self._count
+        if type(out) is not np.ndarray or out.dtype != dtype or out.ndim == 0 or not out.flags.carray:
+            raise _unfit(out, dtype)
+        rows = len(out)
         if count == 0:
-            return np.empty(0, dtype) if out is None else out[:0]
-        length = self._fitting_length(dtype)
-        elements = length // dtype.itemsize
-        shape = (count,) if elements == 1 else (count, elements)
-        to = np.empty(shape, dtype) if out is None else _checked_out(out, dtype, shape)
-        # Elements of one opaque type are moved whole; with rows of numbers numpy would loop over each row.
-        whole = np.dtype((np.void, length))
-        payloads: Array = np.ndarray((count,), whole, self._records, RECORD_HEADER_BYTES, (self._used // count,))
-        np.copyto(to.view(whole).reshape(count), payloads)
-        return to
+            return out[:0]
+        if rows < count:
+            raise ArgumentError(f"as_numpy: out has room for {rows} messages, and there are {count}")
+        # The library looks at the length of every record that it copies from.
+        room = out.nbytes
+        if load().gather(self._address, self._used, count, room // rows, pointer(out), room) != count:
+            raise self._refusal(dtype, room // rows)
+        return out if rows == count else out[:count]
+
+    def _refusal(self, dtype: np.dtype[Any], row_bytes: int = 0) -> ArgumentError:
+        """Why there is no such array."""
+        if dtype.hasobject or dtype.itemsize == 0:
+            return ArgumentError(f"as_numpy: dtype {dtype} has no fixed bytes; give one that has, such as '<f8'")
+        lengths = self.headers["length"]
+        if lengths.min() != lengths.max():
+            return ArgumentError(
+                f"as_numpy: payloads are {lengths.min()} to {lengths.max()} bytes; "
+                "only those of one length make an array"
+            )
+        if row_bytes:
+            return ArgumentError(f"as_numpy: payloads are {lengths[0]} bytes, and a row of out has {row_bytes}")
+        return ArgumentError(
+            f"as_numpy: payloads are {lengths[0]} bytes, and {dtype} is {dtype.itemsize}; give a dtype of their size, "
+            "or one that divides it"
+        )
 
     def part(self, start: int, end: int) -> Batch:
         """The messages with index `start` to `end`, in the same buffer; positions lost belong to the first."""
         sizes = (self.headers["length"].astype(np.int64) + (RECORD_HEADER_BYTES + 7)) & -8
         first, last = int(sizes[:start].sum()), int(sizes[:end].sum())
         lost = self.lost if start == 0 else 0
-        return Batch(self._records[first:last], last - first, len(sizes[start:end]), lost)
-
-    def _fitting_length(self, dtype: np.dtype[Any]) -> int:
-        length = self._uniform_length()
-        if length < 0:
-            lengths = sorted({message.length for message in self})
-            raise ArgumentError(
-                f"as_numpy: payloads are {lengths[0]} to {lengths[-1]} bytes; only those of one length make an array"
-            )
-        if length % dtype.itemsize or length == 0:
-            raise ArgumentError(
-                f"as_numpy: payloads are {length} bytes, and {dtype} is {dtype.itemsize}; give a dtype of their size, "
-                "or one that divides it"
-            )
-        return length
+        return Batch(self._records[first:last], self._address + first, last - first, len(sizes[start:end]), lost)
 
     def _uniform_length(self) -> int:
         """The one length of all payloads, or -1."""
@@ -237,15 +254,12 @@ class Batch:
             offset += record_bytes(length)
 
 
-def _checked_out(out: Array, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
-    if not isinstance(out, np.ndarray) or out.dtype != dtype or out.ndim != len(shape) or out.shape[1:] != shape[1:]:
-        seen = f"{out.dtype} of shape {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
-        raise ArgumentError(f"as_numpy: out is {seen}; an array of {dtype} and shape {shape} is needed")
-    if len(out) < shape[0]:
-        raise ArgumentError(f"as_numpy: out has room for {len(out)} messages, and there are {shape[0]}")
-    if not out.flags.c_contiguous or not out.flags.writeable:
-        raise ArgumentError("as_numpy: out must be writable and contiguous")
-    return out[: shape[0]]
+def _unfit(out: object, dtype: np.dtype[Any]) -> ArgumentError:
+    """Why nothing can be copied to `out`."""
+    if type(out) is np.ndarray and out.dtype == dtype and out.ndim:
+        return ArgumentError("as_numpy: out must be writable and contiguous")
+    seen = f"{out.dtype} of shape {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
+    return ArgumentError(f"as_numpy: out is {seen}; an array of {dtype} is needed, with a row for each message")
 
 
-EMPTY: Final = Batch(np.empty(0, np.uint8), 0, 0, 0)
+EMPTY: Final = Batch(np.empty(0, np.uint8), 0, 0, 0, 0)

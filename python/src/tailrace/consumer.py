@@ -42,11 +42,12 @@ _ALL: Final = -1
 class _Room:
     """A buffer for records, the two numbers that come back with them, and all that as arguments of a call."""
 
-    __slots__ = ("address", "length", "lost", "lost_address", "records", "size", "used", "used_address")
+    __slots__ = ("address", "length", "lost", "lost_address", "records", "size", "start", "used", "used_address")
 
     def __init__(self, length: int) -> None:
         self.records: Array = np.empty(length, np.uint8)
-        self.address = ctypes.c_void_p(self.records.__array_interface__["data"][0])
+        self.start: int = self.records.__array_interface__["data"][0]
+        self.address = ctypes.c_void_p(self.start)
         self.length = length
         self.size = ctypes.c_uint64(length)
         self.used = ctypes.c_uint64()
@@ -66,7 +67,7 @@ class Taken(Batch):
     __slots__ = ("_claim", "_consumer")
 
     def __init__(self, consumer: Consumer, claim: int, batch: Batch) -> None:
-        super().__init__(batch._records, batch._used, batch._count, batch.lost)
+        super().__init__(batch._records, batch._address, batch._used, batch._count, batch.lost)
         self._consumer = consumer
         self._claim = claim
 
@@ -219,7 +220,7 @@ class Consumer:
         if count > 0:
             lost = room.lost.value
             self._lost += lost
-            batch = Batch(room.records, room.used.value, count, lost)
+            batch = Batch(room.records, room.start, room.used.value, count, lost)
             self._rooms.append(room)
             return batch
         if count == 0:

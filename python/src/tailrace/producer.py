@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from ._generated.errors import NUMBERS, ArgumentError
 from ._generated.layout import SLOT_PAYLOAD
-from .library import Library, failure
+from .library import Library, failure, pointer
 from .waiting import slices
 
 if TYPE_CHECKING:
@@ -89,8 +89,9 @@ class Producer:
             rows = np.ascontiguousarray(rows)
         if not rows.size:
             return 0 if len(rows) == 0 else self._write_list([b""] * len(rows), message_type)
-        start: int = rows.__array_interface__["data"][0]
-        return self._library.write_strided(self._handle, start, rows.strides[0], length, len(rows), message_type)
+        return self._library.write_strided(
+            self._handle, pointer(rows), rows.strides[0], length, len(rows), message_type
+        )
 
     def _write_list(self, payloads: list[Any], message_type: int) -> int:
         count = len(payloads)
@@ -103,9 +104,7 @@ class Producer:
             # Some buffer counts elements that are larger than a byte.
             return self._write_list([bytes(contiguous(payload, "write_batch")) for payload in payloads], message_type)
         starts = lengths.cumsum() - lengths + np.uint64(address(memoryview(joined)) or 0)
-        first: int = starts.__array_interface__["data"][0]
-        sizes: int = lengths.__array_interface__["data"][0]
-        return self._library.write_batch(self._handle, first, sizes, count, message_type)
+        return self._library.write_batch(self._handle, pointer(starts), pointer(lengths), count, message_type)
 
     def send(self, payload: Buffer, type: int = 0, timeout: float | None = None) -> int:
         """Writes one message as soon as there is room, and returns its sequence.

@@ -15,6 +15,7 @@
 mod consumer;
 mod errors;
 mod producer;
+mod records;
 mod region;
 
 use std::ffi::{CStr, c_char};
@@ -30,6 +31,7 @@ pub use errors::{tr_error_text, tr_last_error};
 pub use producer::{
     tr_last_sequence, tr_open_producer, tr_send, tr_write, tr_write_batch, tr_write_packed, tr_write_strided,
 };
+pub use records::tr_gather;
 pub use region::{
     tr_channels, tr_close, tr_create_channel, tr_layout_hash, tr_notify, tr_now, tr_region_close, tr_region_create,
     tr_region_open, tr_region_open_or_create, tr_region_remove, tr_stats, tr_unblock, tr_version, tr_wait,
@@ -62,6 +64,7 @@ pub static FUNCTIONS: Functions = Functions {
     tr_wait,
     tr_notify,
     tr_poll,
+    tr_gather,
     tr_take,
     tr_release,
     tr_keep,

@@ -182,9 +182,7 @@ pub unsafe extern "C" fn tr_region_close(region: i64) -> i64 {
 /// None is asked for.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tr_close(handle: i64) -> i64 {
-    border(|| {
-        close(handle, |kind| kind != handles::Kind::Region, "tr_region_close closes regions")
-    })
+    border(|| close(handle, |kind| kind != handles::Kind::Region, "tr_region_close closes regions"))
 }
 
 fn close(handle: i64, is_wanted: impl Fn(handles::Kind) -> bool, otherwise: &str) -> Result<i64> {

@@ -261,6 +261,19 @@ SIGNATURES: Final[Mapping[str, tuple[Any, tuple[Any, ...]]]] = {
             POINTER(c_uint64),  # lost
         ),
     ),
+    # Copies payloads out of records, one behind the other: how many there are; 0 when they are not
+    # all of this length.
+    "tr_gather": (
+        c_int64,
+        (
+            c_void_p,  # records
+            c_uint64,  # bytes_used
+            c_uint64,  # count
+            c_uint64,  # length
+            c_void_p,  # payloads
+            c_uint64,  # room
+        ),
+    ),
     # Copies messages out as records and keeps them claimed until they are released; answers with
     # how many.
     "tr_take": (
