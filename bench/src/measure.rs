@@ -28,12 +28,11 @@ const STRETCH: u64 = 4_096;
 const CHECKED: u64 = 5_000;
 const BATCH_MAX: usize = 32;
 
-fn read_one<const N: usize>(reader: &mut impl Reader<N>, sequence: u64, look: Look) -> bool {
-    let mut right = false;
-    while reader.read(1, |message| right = is_right::<N>(message, sequence, look)) == 0 {
+/// Spins until a message is there, and shows it before it is released, where there is such a moment.
+fn read_one<const N: usize>(reader: &mut impl Reader<N>, mut see: impl FnMut(&[u8])) {
+    while reader.read(1, &mut see) == 0 {
         spin_loop();
     }
-    right
 }
 
 fn write_one<const N: usize>(writer: &mut impl Writer<N>, message: &[u8; N]) {
@@ -77,9 +76,11 @@ fn near_trips<const N: usize, S: Subject<N>>(
         let look = if sequence < CHECKED { Look::Bytes } else { Look::Ends };
         let from = ticks();
         write_one(&mut writer, &message);
-        let right = read_one(&mut reader, sequence, look);
-        let spent = ticks() - from;
-        wrong += u64::from(!right);
+        let mut spent = 0;
+        read_one(&mut reader, |answer| {
+            spent = ticks() - from;
+            wrong += u64::from(!is_right::<N>(answer, sequence, look));
+        });
         if is_timed {
             spread.record(spent);
         }
@@ -100,8 +101,11 @@ fn far_trips<const N: usize, S: Subject<N>>(total: u64, there: &S, back: &S, con
     for sequence in 0..total {
         let look = if sequence < CHECKED { Look::Bytes } else { Look::Ends };
         stamp(&mut message, sequence);
-        wrong += u64::from(!read_one(&mut reader, sequence, look));
-        write_one(&mut writer, &message);
+        // The answer leaves as soon as the question is seen; who reads in place releases it after that.
+        read_one(&mut reader, |question| {
+            wrong += u64::from(!is_right::<N>(question, sequence, look));
+            write_one(&mut writer, &message);
+        });
     }
     control.meet(2);
     if wrong > 0 {
