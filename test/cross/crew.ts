@@ -124,7 +124,9 @@ export class Crew {
   constructor(
     readonly languages: readonly Language[],
     readonly builds: Builds,
-  ) {}
+  ) {
+    process.on('exit', () => rmSync(this.path, { force: true }));
+  }
 
   get path(): string {
     return `/dev/shm/tailrace-cross-${process.pid}-${this.#regions}`;
