@@ -6,7 +6,7 @@
  */
 import { failure } from './error.ts';
 import { SLOT_PAYLOAD } from './generated/layout.ts';
-import { beginWait, endWait, type WaitOptions } from './waiting.ts';
+import { beginWait, endWait, startTimer, type WaitOptions } from './waiting.ts';
 
 /** Writes one message: its sequence, or undefined when there is no room. */
 export type Write = (payload: Uint8Array, type: number) => bigint | undefined;
@@ -51,14 +51,14 @@ export class Outbox {
     const abort = () => this.#giveUp(parcel, signal?.reason);
     const late = () =>
       this.#giveUp(parcel, failure('ERR_TIMED_OUT', `no room within ${timeoutMs} ms; nothing was written`));
-    const timer = timeoutMs === undefined ? undefined : setTimeout(late, timeoutMs);
+    const timer = startTimer(timeoutMs, late);
     signal?.addEventListener('abort', abort, { once: true });
     const settle: Parcel['settle'] = (error, sequence) => {
       clearTimeout(timer);
       signal?.removeEventListener('abort', abort);
       settled(error, sequence);
     };
-    const parcel = { payload, type, settle };
+    const parcel: Parcel = { payload, type, settle };
     return parcel;
   }
 

@@ -94,7 +94,7 @@ export class Producer {
    * Writes as soon as there is room, after what was sent before; resolves to the message's sequence. Do not change the
    * payload before that. Rejects with ERR_TIMED_OUT, ERR_CLOSED, or the signal's reason; then nothing was written.
    */
-  send(payload: Uint8Array, options: SendOptions = {}): Promise<bigint> {
+  async send(payload: Uint8Array, options: SendOptions = {}): Promise<bigint> {
     this.#outbox ??= new Outbox(this.#handle, (bytes, type) =>
       this.write(bytes, { type }) ? this.lastSequence : undefined,
     );

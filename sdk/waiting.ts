@@ -5,7 +5,7 @@
  * (`News` in bindings/native/src/node). While somebody waits the process stays alive, as with an open socket. Nothing
  * here spins, and there is no Worker.
  */
-import { failure } from './error.ts';
+import { failure, wrongArgument } from './error.ts';
 import { COUNT, HANDLE, native, numbers, onNews, words } from './native.ts';
 
 /** How a wait is limited. */
@@ -18,6 +18,9 @@ export interface WaitOptions {
 
 /** Hears that a region's counter has grown: the channel's index, which counter, and by how much. */
 export type HearGrowth = (channel: number, kind: number, count: number) => void;
+
+/** The longest that a timer of Node can run; more would run out at once. */
+const TIMER_MAX_MS = 2 ** 31 - 1;
 
 const waits = new Map<number, () => void>();
 const listeners = new Map<number, HearGrowth>();
@@ -63,6 +66,13 @@ export function forget(handle: number): void {
   listeners.delete(handle);
 }
 
+/** A timer for the end of a wait, unless that never comes. */
+export function startTimer(timeoutMs: number | undefined, call: () => void): NodeJS.Timeout | undefined {
+  if (timeoutMs === undefined || timeoutMs === Number.POSITIVE_INFINITY) return undefined;
+  if (!(timeoutMs >= 0)) throw wrongArgument(`timeoutMs is ${timeoutMs}; give milliseconds, or nothing`);
+  return setTimeout(call, Math.min(timeoutMs, TIMER_MAX_MS));
+}
+
 /** One wait of one handle, as a promise that can be ended from several sides. */
 export class Wait {
   readonly #handle: number;
@@ -77,9 +87,14 @@ export class Wait {
     const { signal, timeoutMs } = options;
     if (signal?.aborted) return Promise.reject(signal.reason);
     return new Promise((resolve, reject) => {
-      beginWait(this.#handle, slots, () => this.#settle?.(undefined, true));
+      const timer = startTimer(timeoutMs, () => this.#settle?.(undefined, false));
+      try {
+        beginWait(this.#handle, slots, () => this.#settle?.(undefined, true));
+      } catch (error) {
+        clearTimeout(timer);
+        throw error;
+      }
       const abort = () => this.end(signal?.reason);
-      const timer = timeoutMs === undefined ? undefined : setTimeout(() => this.#settle?.(undefined, false), timeoutMs);
       signal?.addEventListener('abort', abort, { once: true });
       this.#settle = (error, isReady) => {
         this.#settle = undefined;

@@ -140,6 +140,27 @@ producer('gives up when the time is up, or on demand', async () => {
   assert.equal([...pair.consumer.poll()].map((message) => message.text()).join(''), 'be');
 });
 
+producer('rejects what it cannot send at all', async () => {
+  using pair = new Pair({ capacity: 2 });
+  const wrong: [() => Promise<unknown>, string][] = [
+    [() => pair.producer.send('text' as never), 'ERR_ARGUMENT'],
+    [() => pair.producer.send(Buffer.from('a'), { type: -1 }), 'ERR_ARGUMENT'],
+    [() => pair.producer.send(new Uint8Array(1 << 21)), 'ERR_TOO_LARGE'],
+  ];
+  for (const [send, code] of wrong) {
+    const sent = send();
+    assert.instance(sent, Promise);
+    assert.is((await failureOf(() => sent)).code, code);
+  }
+  pair.write('a', 'b');
+  assert.is((await failureOf(() => pair.producer.send(Buffer.from('c'), { timeoutMs: -1 }))).code, 'ERR_ARGUMENT');
+  const patient = pair.producer.send(Buffer.from('c'), { timeoutMs: Number.POSITIVE_INFINITY });
+  const late = pair.producer.send(Buffer.from('d'), { timeoutMs: 2 ** 40 });
+  await sleep(20);
+  pair.consumer.poll();
+  assert.equal(await Promise.all([patient, late]), [3n, 4n]);
+});
+
 producer('ends what it has not sent when it is closed', async () => {
   using pair = new Pair({ capacity: 2 });
   pair.write('a', 'b');
