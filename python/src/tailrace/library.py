@@ -19,8 +19,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-import numpy.typing as npt
-
 from ._generated.errors import CLASSES, InternalError, TailraceError, UnsupportedError, VersionError
 from ._generated.layout import LAYOUT_HASH
 from ._generated.signatures import SIGNATURES
@@ -147,7 +145,7 @@ def load() -> Library:
     )
 
 
-def pointer(array: npt.NDArray[Any]) -> Any:
+def pointer(array: Any) -> Any:
     """Where an array's bytes are, as an argument; valid as long as the array is. The usual way costs a fifth of numpy's
     own, and refuses arrays that have gaps or are for reading only."""
     try:
