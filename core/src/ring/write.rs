@@ -15,6 +15,9 @@ use crate::error::{Code, Fault};
 use crate::layout::{CLAIM_MAX, MESSAGE_CONTINUATION, Participant};
 use crate::sync::{Ordering, fence};
 
+/// Slots that are filled before the first of them is published.
+const TOGETHER: usize = 32;
+
 /// One producer of a channel. Used by one thread at a time.
 pub struct Writer<'m> {
     pub(super) ring: Ring<'m>,
@@ -253,14 +256,20 @@ impl<'m> Writer<'m> {
     ) -> u64 {
         let mut x = position;
         let mut bytes = 0;
-        for index in first..first + cut.messages {
-            let payload = payloads.get(index);
-            bytes += payload.len() as u64;
+        let mut index = first;
+        let end = first + cut.messages;
+        while index < end {
             self.last = x;
-            if single || payload.len() <= self.ring.slot_payload() {
-                self.publish_one::<STREAM>(x, header, payload);
-                x = x.wrapping_add(1);
+            if single {
+                let count = (end - index).min(TOGETHER);
+                bytes += self.publish_run::<P, STREAM>(payloads, index, count, x, header);
+                index += count;
+                x = x.wrapping_add(count as u64);
+                self.last = x.wrapping_sub(1);
             } else {
+                let payload = payloads.get(index);
+                bytes += payload.len() as u64;
+                index += 1;
                 x = self.publish_long::<STREAM>(x, header, payload);
             }
         }
@@ -272,16 +281,34 @@ impl<'m> Writer<'m> {
         bytes
     }
 
+    /// Fills `count` slots with a message each, and then publishes them one behind the other: a reader that waits at the
+    /// first finds many at once, and meanwhile leaves the lines alone that are being written.
     #[inline(always)]
-    fn publish_one<const STREAM: bool>(&self, position: u64, header: &Header, payload: &[u8]) {
-        let slot = self.ring.slot(position);
-        if STREAM {
-            self.begin_rewrite(position);
+    fn publish_run<P: Payloads + ?Sized, const STREAM: bool>(
+        &self,
+        payloads: &P,
+        first: usize,
+        count: usize,
+        position: u64,
+        header: &Header,
+    ) -> u64 {
+        let mut bytes = 0;
+        for index in 0..count {
+            let x = position.wrapping_add(index as u64);
+            let payload = payloads.get(first + index);
+            bytes += payload.len() as u64;
+            if STREAM {
+                self.begin_rewrite(x);
+            }
+            self.ring.fill::<STREAM>(self.ring.slot(x), x, header, payload);
         }
-        self.ring.fill::<STREAM>(slot, position, header, payload);
-        step("write.publish");
-        // sync: slot-published. Release; pairs with the Acquire in `distance`.
-        slot.sequence.store(position.wrapping_add(1), Ordering::Release);
+        for index in 0..count {
+            let x = position.wrapping_add(index as u64);
+            step("write.publish");
+            // sync: slot-published. Release; pairs with the Acquire in `distance`.
+            self.ring.slot(x).sequence.store(x.wrapping_add(1), Ordering::Release);
+        }
+        bytes
     }
 
     /// Tells subscribers that the slot is not the old message any more, before its bytes change.
@@ -293,14 +320,16 @@ impl<'m> Writer<'m> {
         step("write.rewriting");
     }
 
-    /// All slots of a long message, published last to first: its first slot is its commit.
+    /// All slots of one message, published last to first: its first slot is its commit.
     #[cold]
     fn publish_long<const STREAM: bool>(&self, position: u64, header: &Header, payload: &[u8]) -> u64 {
         let size = self.ring.slot_payload();
-        let slots = payload.len().div_ceil(size) as u64;
-        for (index, piece) in payload.chunks(size).enumerate() {
-            let x = position.wrapping_add(index as u64);
-            let (flags, total_len) = if index == 0 { (0, payload.len() as u32) } else { (MESSAGE_CONTINUATION, 0) };
+        let slots = payload.len().div_ceil(size).max(1) as u64;
+        let total_len = if slots > 1 { payload.len() as u32 } else { 0 };
+        for index in 0..slots {
+            let piece = &payload[index as usize * size..payload.len().min((index as usize + 1) * size)];
+            let x = position.wrapping_add(index);
+            let (flags, total_len) = if index == 0 { (0, total_len) } else { (MESSAGE_CONTINUATION, 0) };
             if STREAM {
                 self.begin_rewrite(x);
             }
