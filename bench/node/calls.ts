@@ -8,8 +8,8 @@
  *     node calls.ts TURNS
  */
 import { rmSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { Region } from 'tailrace';
+import { loadProbe } from './probe.ts';
 import { quantiles } from './spread.ts';
 import { template } from './stamp.ts';
 
@@ -17,7 +17,7 @@ const FILL = 512;
 const TYPE = 7;
 const turns = Number(process.argv[2]);
 const path = `/dev/shm/bench-calls-${process.pid}`;
-const probe = createRequire(import.meta.url)(process.env.TAILRACE_BENCH_PROBE!);
+const probe = loadProbe();
 
 const region = Region.create(path);
 region.createChannel('bench', { capacity: 1_024 });

@@ -6,8 +6,8 @@
  */
 import { spawn } from 'node:child_process';
 import { rmSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { Region } from 'tailrace';
+import { loadProbe } from './probe.ts';
 import { monotonic, print } from './spread.ts';
 
 const [what, first, second] = process.argv.slice(2) as [string, string, string];
@@ -54,11 +54,11 @@ async function wake(): Promise<void> {
 
 async function bare(): Promise<void> {
   writeFileSync(path, new Uint8Array(4_096));
-  const probe = createRequire(import.meta.url)(process.env.TAILRACE_BENCH_PROBE!);
+  const probe = loadProbe();
   const times: number[] = [];
   const start = monotonic();
   await new Promise<void>((resolve) => {
-    probe.sleepOn(path, Number(second), (sent: number) => {
+    probe.sleepOn(path, Number(second), (sent) => {
       times.push(monotonic() - sent);
       if (times.length === Number(second)) resolve();
     });

@@ -34,9 +34,23 @@ async function write() {
       stamp(message, sent + index);
       return message;
     });
-    for (const message of group.slice(0, -1)) socket.send(message);
-    await socket.send(group.at(-1));
+    await sendAll(socket, group);
   }
+}
+
+/** Awaits the group, and a single message only where the socket asks for that: it takes one that has to wait. */
+async function sendAll(socket, group) {
+  let last;
+  for (const message of group) {
+    try {
+      last = socket.send(message);
+    } catch (error) {
+      if (error.code !== 'EBUSY') throw error;
+      await last;
+      last = socket.send(message);
+    }
+  }
+  await last;
 }
 
 async function ping() {

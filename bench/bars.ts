@@ -1,0 +1,178 @@
+/**
+ * Bars: what was to be reached, as ratios between samples of the same turn; the median turn counts.
+ */
+import type { Samples } from './groups.ts';
+import type { Sample } from './sampling.ts';
+
+/** One figure against its bar. */
+export interface Verdict {
+  figure: string;
+  value: string;
+  bar: string;
+  /** The ratio that is compared, and what it is compared with. */
+  ratio: number;
+  limit: number;
+  isMet: boolean;
+}
+
+type Measured = { ratio: number; value: string };
+
+interface Bar {
+  figure: string;
+  bar: string;
+  limit: number;
+  /** Whether the ratio must not be above the limit, or not below it. */
+  isCeiling: boolean;
+  measure(samples: Samples): Measured | undefined;
+}
+
+/** The middle one. */
+export function median(values: number[]): number {
+  const sorted = [...values].sort((one, other) => one - other);
+  const middle = sorted.length / 2;
+  return (sorted[Math.floor(middle)]! + sorted[Math.ceil(middle - 1)]!) / 2;
+}
+
+const ns = (value: number) => (value < 10 ? `${value.toFixed(1)} ns` : `${Math.round(value)} ns`);
+const ms = (value: number) => `${(value / 1e6).toFixed(2)} ms`;
+const rate = (value: number) => `${(value / 1e6).toFixed(value < 1e7 ? 2 : 1)} M/s`;
+
+/** Messages a second of a ring: its median stretch, which a moment's interruption does not change. */
+const speed = (sample: Sample) => 1e9 / sample.ns.p50;
+const overall = (sample: Sample) => sample.per_second;
+
+function ratioTo(name: string, other: string, of: (sample: Sample) => number) {
+  return (samples: Samples): Measured | undefined => {
+    const [ours, theirs] = [samples.get(name), samples.get(other)];
+    if (ours === undefined || theirs === undefined) return undefined;
+    const turns = Math.min(ours.length, theirs.length);
+    const ratios = Array.from({ length: turns }, (_, turn) => of(ours[turn]!) / of(theirs[turn]!));
+    return { ratio: median(ratios), value: `${rate(median(ours.map(of)))}, ${rate(median(theirs.map(of)))}` };
+  };
+}
+
+/** The median over all turns of all runs of a call, each turn beside its own floor. */
+function callRatio(name: string, correct: (ratio: number, sample: Sample) => number = (ratio) => ratio) {
+  return (samples: Samples): Measured | undefined => {
+    const runs = samples.get(name);
+    if (runs === undefined) return undefined;
+    const ratio = median(runs.map((sample) => correct(median(sample.ratios!), sample)));
+    const own = median(runs.map((sample) => sample.ns.p50));
+    const floor = median(runs.map((sample) => sample.floor_ns!.p50));
+    return { ratio, value: `${ns(own)}, ${ns(floor)}` };
+  };
+}
+
+function roundTrip(part: 'p50' | 'p99') {
+  return (samples: Samples): Measured | undefined => {
+    const turns = samples.get('round-trip 64 queue');
+    if (turns === undefined) return undefined;
+    const floorOf = ({ around }: Sample) => (part === 'p50' ? around!.p50 + 2 * around!.clockRead : around!.p99);
+    const ratio = median(turns.map((turn) => turn.ns[part] / floorOf(turn)));
+    return { ratio, value: `${ns(median(turns.map((turn) => turn.ns[part])))}, ${ns(median(turns.map(floorOf)))}` };
+  };
+}
+
+function repair(held: string, part: 'p50' | 'max') {
+  return (samples: Samples): Measured | undefined => {
+    const taken = samples.get(`repair ${held}`)?.[0];
+    if (taken === undefined) return undefined;
+    return { ratio: taken.ns[part] / 1e6, value: ms(taken.ns[part]) };
+  };
+}
+
+function idle(language: string) {
+  return (samples: Samples): Measured | undefined => {
+    const part = samples.get(`idle ${language}`)?.[0]?.cpu_part;
+    return part === undefined ? undefined : { ratio: part * 100, value: `${(part * 100).toFixed(2)} % CPU` };
+  };
+}
+
+function atMost(figure: string, limit: number, bar: string, measure: Bar['measure']): Bar {
+  return { figure, bar: `≤ ${bar}`, limit, isCeiling: true, measure };
+}
+
+function atLeast(figure: string, limit: number, other: string, measure: Bar['measure']): Bar {
+  return { figure, bar: `≥ ${limit} × ${other}`, limit, isCeiling: false, measure };
+}
+
+const BARS: Bar[] = [
+  atMost('round trip, 64 B, queue: p50', 1.3, '1.3 × (floor + 2 clock reads)', roundTrip('p50')),
+  atMost('round trip, 64 B, queue: p99', 2.5, "2.5 × the floor's p99", roundTrip('p99')),
+  atLeast(
+    'one-way, 64 B, queue',
+    3,
+    'ArrayQueue',
+    ratioTo('one-way 64 x32 queue', 'one-way 64 x32 array-queue', speed),
+  ),
+  atLeast(
+    'one-way, 64 B, exclusive stream',
+    1.2,
+    'rtrb',
+    ratioTo('one-way 64 x32 exclusive-stream', 'one-way 64 x32 rtrb', speed),
+  ),
+  atLeast(
+    'one-way, 1,024 B, queue, poll',
+    1.2,
+    'rtrb',
+    ratioTo('one-way 1024 x32 queue', 'one-way 1024 x32 rtrb', speed),
+  ),
+  atLeast(
+    'one-way, 1,024 B, exclusive stream, poll',
+    1.2,
+    'rtrb',
+    ratioTo('one-way 1024 x32 exclusive-stream', 'one-way 1024 x32 rtrb', speed),
+  ),
+  atLeast(
+    'one-way, 1,024 B, exclusive queue, take',
+    1.8,
+    'rtrb',
+    ratioTo('one-way 1024 x32 exclusive-take', 'one-way 1024 x32 rtrb', speed),
+  ),
+  atMost(
+    'Node write, 64 B',
+    2.5,
+    '2.5 × an empty Node-API call + a clock read',
+    callRatio('call node write', (ratio, { floor_ns, around }) => ratio - around!.clockRead / floor_ns!.p50),
+  ),
+  atMost('Node writeBatch, 32 × 64 B, a message', 3, '3 × Uint8Array.set', callRatio('call node writeBatch')),
+  atMost('Node poll(256), a message', 3, '3 × subarray', callRatio('call node poll')),
+  atMost('Node for await, a message', 4, '4 × subarray', callRatio('call node for await')),
+  atMost('Node idle in for await', 0.5, '0.5 % CPU', idle('node')),
+  atMost('Node wake-up: p50', 2, '2 × a bare futex-to-event-loop wake', (samples) => {
+    const [ours, bare] = [samples.get('wake node'), samples.get('wake bare event loop')];
+    if (ours === undefined || bare === undefined) return undefined;
+    const ratios = ours.map((sample, turn) => sample.ns.p50 / bare[turn]!.ns.p50);
+    const [own, floor] = [ours, bare].map((taken) => median(taken.map((sample) => sample.ns.p50)));
+    return { ratio: median(ratios), value: `${ns(own!)}, ${ns(floor!)}` };
+  }),
+  atMost('Python write, 64 B', 1.5, '1.5 × an empty ctypes call', callRatio('call python write')),
+  atMost('Python write_batch, 4,096 × 64 B, a message', 5, '5 × numpy.copyto', callRatio('call python write_batch')),
+  atMost('Python poll + as_numpy, a message', 7, '7 × numpy.copyto', callRatio('call python poll + as_numpy')),
+  ...['zeromq', 'multiprocessing.Queue'].flatMap((rival) =>
+    ['node', 'python'].map((language) =>
+      atLeast(
+        `${language}–${language}, 64 B, one-way, batches`,
+        20,
+        rival,
+        ratioTo(`one-way 64 x256 ${language}-${language}`, `one-way 64 ${rival}`, overall),
+      ),
+    ),
+  ),
+  atMost('repair, hole before a waiting reader: p50', 3, '3 ms', repair('hole', 'p50')),
+  atMost('repair, hole before a waiting reader: max', 25, '25 ms', repair('hole', 'max')),
+  atMost('repair, dead taker, idle heir: p50', 8, '8 ms', repair('taken', 'p50')),
+  atMost('repair, dead taker, idle heir: max', 20, '20 ms', repair('taken', 'max')),
+  atMost('repair, dead taker, busy heir: max', 30, '30 ms', repair('taken-busy', 'max')),
+  atMost('Rust idle, asleep', 0.2, '0.2 % CPU', idle('rust')),
+];
+
+/** The bars that the samples allow to judge. */
+export function judge(samples: Samples): Verdict[] {
+  return BARS.flatMap(({ figure, bar, limit, isCeiling, measure }) => {
+    const measured = measure(samples);
+    if (measured === undefined || !Number.isFinite(measured.ratio)) return [];
+    const { ratio, value } = measured;
+    return [{ figure, value, bar, ratio, limit, isMet: isCeiling ? ratio <= limit : ratio >= limit }];
+  });
+}
