@@ -16,16 +16,16 @@
 //! `sync::leave_out`, or a copy of one step made wrong here), where it must fail. Two limits are loom's own: it does not
 //! move a load behind a later store, and it orders nothing by SeqCst accesses, only by fences.
 
+mod deaths;
 mod gates;
+mod heirs;
 mod queues;
 mod sleepers;
 mod streams;
 
 use super::host::Host;
 use super::{Memory, Message, PATIENCE_NS, Polled, Records, Ring, Subscriber, Taker, Writer};
-use crate::layout::{
-    ChannelEntry, Counters, Participant, RECORD_HEADER_BYTES, ROLE_CONSUMER, ROLE_PRODUCER, STATE_LIVE, Slot,
-};
+use crate::layout::{ChannelEntry, Counters, Participant, ROLE_CONSUMER, ROLE_PRODUCER, STATE_FREE, STATE_LIVE, Slot};
 use crate::sync::{AtomicU32, Gap, Ordering, Zeroed, leave_out};
 use loom::sync::{Condvar, Mutex, MutexGuard};
 use loom::thread::{self, ThreadId};
@@ -160,15 +160,16 @@ impl World {
     /// Runs `act` as participant `index` and kills it at the named step; whether it came there.
     fn dies_at(&self, index: usize, step: &'static str, act: impl FnOnce()) -> bool {
         let kill = Rc::new(|| resume_unwind(Box::new(Killed)));
-        let action = Action { step, thread: Some(thread::current().id()), act: kill };
-        ACTIONS.with(|actions| actions.borrow_mut().push(action));
+        let me = Some(thread::current().id());
+        ACTIONS.with(|actions| actions.borrow_mut().push(Action { step, thread: me, act: kill }));
         let outcome = catch_unwind(AssertUnwindSafe(act));
+        ACTIONS.with(|actions| actions.borrow_mut().retain(|action| action.thread != me));
         let is_killed = match outcome {
             Ok(()) => false,
             Err(panic) if panic.is::<Killed>() => true,
             Err(panic) => resume_unwind(panic),
         };
-        self.dead[index].store(1, Ordering::Release);
+        self.dead[index].swap(1, Ordering::AcqRel);
         *self.timeouts.lock().expect("timeouts") = TIMEOUTS;
         for bed in &self.beds {
             let _futex = bed.futex.lock().expect("futex");
@@ -184,6 +185,11 @@ impl World {
             thread::yield_now();
         }
         loom::explore();
+    }
+
+    /// Whether a participant's entry was freed.
+    fn is_free(&self, index: usize) -> bool {
+        self.participants[index].state.load(Ordering::Acquire) == STATE_FREE
     }
 
     fn bed(&self, word: &AtomicU32) -> &Bed {
@@ -229,7 +235,8 @@ impl Host for World {
     }
 
     fn is_dead(&self, participant: u32) -> bool {
-        self.dead[participant as usize].load(Ordering::Acquire) == 1
+        // Updates see the newest value, as who asks the kernel does.
+        self.dead[participant as usize].fetch_add(0, Ordering::AcqRel) == 1
     }
 }
 
