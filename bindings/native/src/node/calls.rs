@@ -1,8 +1,9 @@
 //! Calls: the hot path, as raw Node-API callbacks that are registered once.
 //!
 //! Numbers lie on the desk ([`super::desk`]), and so does a small payload; what crosses is at most one `Uint8Array`, in
-//! which a larger payload, a packed batch or the room for records is. Its place is asked for in every call (10 ns), for JavaScript may transfer a buffer
-//! to another thread at any time, and one whose place was remembered would be written to after it was freed.
+//! which a larger payload, a packed batch or the room for records is. Its place is asked for in every call (10 ns), for
+//! JavaScript may transfer a buffer to another thread at any time, and one whose place was remembered would be written
+//! to after it was freed.
 //!
 //! An answer below 0 on the desk is a code that the face handles itself (TOO_LARGE of a `poll`: it has a larger buffer).
 //! Everything else that fails is thrown before the call returns, so JavaScript has nothing to check.
@@ -36,7 +37,7 @@ pub const CALLS: [(&str, sys::napi_callback); 13] = [
     ("cancel", Some(cancel)),
 ];
 
-/// Runs a callback that takes one value, and leaves its answer on the desk.
+/// Runs a callback, and leaves its answer on the desk.
 ///
 /// # Safety
 /// As Node calls it: `info` belongs to a function that was registered with its environment.
@@ -44,16 +45,13 @@ pub const CALLS: [(&str, sys::napi_callback); 13] = [
 unsafe fn call(
     env: sys::napi_env,
     info: sys::napi_callback_info,
-    body: impl FnOnce(&Environment, Desk, sys::napi_value) -> Result<i32>,
+    body: impl FnOnce(&Environment, Desk) -> Result<i32>,
 ) -> sys::napi_value {
-    let (mut count, mut value, mut data) = (1, ptr::null_mut(), ptr::null_mut());
-    // SAFETY: the caller's promise, and pointers to locals.
-    unsafe { sys::napi_get_cb_info(env, info, &raw mut count, &raw mut value, ptr::null_mut(), &raw mut data) };
-    // SAFETY: callbacks are registered with their environment, which lives as long as they can be called.
-    let environment = unsafe { &*data.cast::<Environment>() };
+    // SAFETY: the caller's promise.
+    let environment = unsafe { Environment::of_call(env, info) };
     let run = || {
         let desk = environment.desk()?;
-        desk.answer(body(environment, desk, value)?);
+        desk.answer(body(environment, desk)?);
         Ok(())
     };
     match catch_unwind(AssertUnwindSafe(run)) {
@@ -64,12 +62,15 @@ unsafe fn call(
     ptr::null_mut()
 }
 
-/// The bytes of a `Uint8Array`.
+/// The bytes of the `Uint8Array` that a callback was given.
 ///
 /// # Safety
-/// `value` is a value of `env`; nobody changes its bytes during the call, for calls run on the environment's thread.
+/// `info` is of this call; nobody changes the bytes during it, for calls run on the environment's thread.
 #[inline(always)]
-unsafe fn bytes<'a>(env: sys::napi_env, value: sys::napi_value) -> Result<&'a mut [u8]> {
+unsafe fn bytes<'a>(env: sys::napi_env, info: sys::napi_callback_info) -> Result<&'a mut [u8]> {
+    let (mut count, mut value, nothing) = (1, ptr::null_mut(), ptr::null_mut());
+    // SAFETY: the caller's promise, and pointers to locals.
+    unsafe { sys::napi_get_cb_info(env, info, &raw mut count, &raw mut value, nothing, ptr::null_mut()) };
     // SAFETY: the caller's promise.
     match unsafe { typed_array(env, value) } {
         Some((sys::TypedarrayType::uint8_array, 0, _)) => Ok(&mut []),
@@ -101,7 +102,7 @@ unsafe extern "C" fn now(env: sys::napi_env, _: sys::napi_callback_info) -> sys:
 
 /// The payload lies on the desk; the count is its length.
 unsafe extern "C" fn write_staged(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
-    let body = |environment: &Environment, desk: Desk, _| {
+    let body = |environment: &Environment, desk: Desk| {
         // SAFETY: this call is what JavaScript waits for.
         let payload = unsafe { desk.staged() }.ok_or_else(no_batch)?;
         let write = |producer: &mut Producer| producer.write(payload, desk.message_type());
@@ -112,9 +113,9 @@ unsafe extern "C" fn write_staged(env: sys::napi_env, info: sys::napi_callback_i
 }
 
 unsafe extern "C" fn write(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
-    let body = |environment: &Environment, desk: Desk, payload| {
+    let body = |environment: &Environment, desk: Desk| {
         // SAFETY: Node's.
-        let payload = unsafe { bytes(env, payload) }?;
+        let payload = unsafe { bytes(env, info) }?;
         environment
             .held()
             .with_producer(desk.handle(), |producer| producer.write(payload, desk.message_type()))
@@ -127,9 +128,9 @@ unsafe extern "C" fn write(env: sys::napi_env, info: sys::napi_callback_info) ->
 /// The buffer holds the lengths of `count` payloads as u32, zeros to a multiple of 8, and then the payloads, each
 /// beginning at a multiple of 8.
 unsafe extern "C" fn write_packed(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
-    let body = |environment: &Environment, desk: Desk, packed| {
+    let body = |environment: &Environment, desk: Desk| {
         // SAFETY: Node's.
-        let packed = unsafe { bytes(env, packed) }?;
+        let packed = unsafe { bytes(env, info) }?;
         let count = desk.count().unwrap_or(0);
         let split = count.checked_mul(4).and_then(|bytes| bytes.checked_next_multiple_of(8));
         let (lengths, payloads) = split.and_then(|split| packed.split_at_checked(split)).ok_or_else(no_batch)?;
@@ -150,7 +151,7 @@ fn no_batch() -> Error {
 }
 
 unsafe extern "C" fn last_sequence(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
-    let body = |environment: &Environment, desk: Desk, _| {
+    let body = |environment: &Environment, desk: Desk| {
         desk.set_number(environment.held().with_producer(desk.handle(), |producer| Ok(producer.last_sequence()))?);
         Ok(0)
     };
@@ -166,9 +167,9 @@ unsafe fn hand_out(
     info: sys::napi_callback_info,
     hand_out: impl FnOnce(&mut Consumer, &mut [u8], usize) -> Result<Polled>,
 ) -> sys::napi_value {
-    let body = |environment: &Environment, desk: Desk, buffer| {
+    let body = |environment: &Environment, desk: Desk| {
         // SAFETY: Node's.
-        let buffer = unsafe { bytes(env, buffer) }?;
+        let buffer = unsafe { bytes(env, info) }?;
         let room = buffer.get_mut(desk.at()..).ok_or_else(no_room)?;
         let limit = desk.count().unwrap_or(usize::MAX);
         match environment.held().with_consumer(desk.handle(), |consumer| hand_out(consumer, room, limit)) {
@@ -211,7 +212,7 @@ unsafe fn ask(
     info: sys::napi_callback_info,
     ask: impl FnOnce(&mut Consumer, Option<usize>) -> Result<u64>,
 ) -> sys::napi_value {
-    let body = |environment: &Environment, desk: Desk, _| {
+    let body = |environment: &Environment, desk: Desk| {
         desk.set_number(environment.held().with_consumer(desk.handle(), |consumer| ask(consumer, desk.count()))?);
         Ok(0)
     };
@@ -241,7 +242,7 @@ unsafe extern "C" fn lost(env: sys::napi_env, info: sys::napi_callback_info) -> 
 
 /// Tells of this handle when there is something to do for it.
 unsafe extern "C" fn wait(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
-    let body = |environment: &Environment, desk: Desk, _| match handles::kind(desk.handle()) {
+    let body = |environment: &Environment, desk: Desk| match handles::kind(desk.handle()) {
         Some(Kind::Producer | Kind::Consumer) => {
             environment.wait(desk.handle(), desk.count().unwrap_or(1) as u64).map(|()| 0)
         }
@@ -253,7 +254,7 @@ unsafe extern "C" fn wait(env: sys::napi_env, info: sys::napi_callback_info) -> 
 
 /// Nobody waits for this handle any more.
 unsafe extern "C" fn cancel(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
-    let body = |environment: &Environment, desk: Desk, _| {
+    let body = |environment: &Environment, desk: Desk| {
         environment.with_watcher(|watcher| {
             watcher.cancel(desk.handle());
             Ok(0)

@@ -13,7 +13,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::ffi::{CString, c_void};
 use std::ptr::{self, NonNull};
-use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{Mutex, MutexGuard, Once, OnceLock, PoisonError};
 
 use napi::sys;
 use tailrace_core::error::{Code, Error, Result};
@@ -27,6 +27,9 @@ use crate::handles::{self, Handle, Kind};
 
 /// Environments that have not ended, and their threads: addresses, for only those threads use them.
 static LIVE: Mutex<Vec<(usize, i32)>> = Mutex::new(Vec::new());
+
+/// The first environment of the process, which is the only one of most: the address of Node's and of ours.
+static FIRST: OnceLock<(usize, usize)> = OnceLock::new();
 
 /// One Node environment.
 pub struct Environment {
@@ -58,6 +61,7 @@ impl Environment {
         }));
         // SAFETY: `environment` is a box that only `free` takes back.
         let status = unsafe { sys::napi_set_instance_data(env, environment.cast(), Some(free), ptr::null_mut()) };
+        FIRST.get_or_init(|| (env as usize, environment as usize));
         (status == sys::Status::napi_ok).then_some(NonNull::new(environment)?)
     }
 
@@ -72,6 +76,32 @@ impl Environment {
         // SAFETY: what `start` stored, valid until the environment ends.
         unsafe { data.cast::<Self>().as_ref() }
             .ok_or_else(|| Error::new(Code::INTERNAL, "this environment was not started"))
+    }
+
+    /// The data of the environment in which a callback was called.
+    ///
+    /// The first environment is known by its address, which saves a call of Node's. Once it has ended, its desk is gone and
+    /// Node may give the address to another.
+    ///
+    /// # Safety
+    /// `info` belongs to a function that was registered with its environment's data.
+    #[inline(always)]
+    pub unsafe fn of_call<'a>(env: sys::napi_env, info: sys::napi_callback_info) -> &'a Self {
+        if let Some((first, data)) = FIRST.get()
+            && *first == env as usize
+        {
+            // SAFETY: the first environment's data is never freed.
+            let environment = unsafe { &*(*data as *const Self) };
+            if environment.desk.get().is_some() {
+                return environment;
+            }
+        }
+        let mut data = ptr::null_mut();
+        let (count, values, this) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+        // SAFETY: the caller's promise, and a pointer to a local; what is not asked for is null.
+        unsafe { sys::napi_get_cb_info(env, info, count, values, this, &raw mut data) };
+        // SAFETY: what the function was registered with, which lives as long as it can be called.
+        unsafe { &*data.cast::<Self>() }
     }
 
     /// Takes what JavaScript gives once: the desk, the function that throws, and the one that hears news.
@@ -295,8 +325,11 @@ extern "C" fn end_at_exit() {
     }
 }
 
-/// The finalizer of the instance data.
+/// The finalizer of the instance data; that of the first environment stays.
 unsafe extern "C" fn free(_: sys::napi_env, environment: *mut c_void, _: *mut c_void) {
+    if FIRST.get().is_some_and(|(_, first)| *first == environment as usize) {
+        return;
+    }
     // SAFETY: `start` made it from a box, and Node calls this once.
     drop(unsafe { Box::from_raw(environment.cast::<Environment>()) });
 }
