@@ -167,7 +167,7 @@ impl Consumer {
     /// # Errors
     /// UNSUPPORTED on a stream; else as `poll`.
     pub fn take(&mut self, limit: usize) -> Result<Taken<'_>> {
-        self.before()?;
+        self.before_take()?;
         let mut long = std::mem::take(&mut self.buffer);
         let shared: &Shared = self.seat.shared();
         let taker = taker_of(&mut self.reader)?;
@@ -182,7 +182,7 @@ impl Consumer {
     /// # Errors
     /// UNSUPPORTED on a stream; else as `poll_into`.
     pub fn take_into(&mut self, buffer: &mut [u8], limit: usize) -> Result<Polled> {
-        self.before()?;
+        self.before_take()?;
         let shared: &Shared = self.seat.shared();
         let polled = taker_of(&mut self.reader)?.take(shared, buffer, limit)?;
         self.after();
@@ -293,6 +293,14 @@ impl Consumer {
             return self.look_around();
         }
         Ok(())
+    }
+
+    /// The same for claims, which need an entry that an heir can read.
+    fn before_take(&mut self) -> Result<()> {
+        if self.seat.shared().is_foreign() {
+            return fail(Code::UNSUPPORTED, "a region without annex has no take: poll it".to_string());
+        }
+        self.before()
     }
 
     #[cold]
