@@ -19,7 +19,7 @@ from tailrace import Region
 
 
 def participants(region: Region) -> int:
-    return len(region.stats()["participants"])
+    return sum(member["is_alive"] for member in region.stats()["participants"])
 
 
 def test_what_a_killed_taker_had_is_delivered_again(region: Region, start: Start) -> None:

@@ -544,7 +544,8 @@ int64_t tr_keep(tr_handle consumer);
 /* Positions written and not yet taken. */
 int64_t tr_depth(tr_handle consumer);
 
-/* Closes a producer or consumer; an open claim is released. */
+/* Closes a producer or consumer; what it has claimed and not released goes to others, flagged as
+ * delivered again. */
 int64_t tr_close(tr_handle handle);
 
 #ifdef __cplusplus

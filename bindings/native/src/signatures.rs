@@ -414,7 +414,7 @@ signatures! {
         /// A consumer.
         consumer: Handle,
     ) -> i64;
-    /// Closes a producer or consumer; an open claim is released.
+    /// Closes a producer or consumer; what it has claimed and not released goes to others, flagged as delivered again.
     fn tr_close(
         /// A producer or a consumer.
         handle: Handle,

@@ -294,8 +294,8 @@ class Consumer:
         return not self._close.alive
 
     def close(self) -> None:
-        """Closes it; an open claim is released, and what was kept goes to others. Again, it does nothing. A thread that
-        waits on it gets ClosedError."""
+        """Closes it; what it took and has not released goes to others, flagged as redelivered. Again, it does nothing.
+        A thread that waits on it gets ClosedError."""
         self._close()
 
     def __enter__(self) -> Self:

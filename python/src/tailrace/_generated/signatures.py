@@ -310,7 +310,8 @@ SIGNATURES: Final[Mapping[str, tuple[Any, tuple[Any, ...]]]] = {
             c_int64,  # consumer
         ),
     ),
-    # Closes a producer or consumer; an open claim is released.
+    # Closes a producer or consumer; what it has claimed and not released goes to others, flagged as
+    # delivered again.
     "tr_close": (
         c_int64,
         (
