@@ -9,6 +9,7 @@
 pub mod error;
 pub mod layout;
 pub mod ring;
+mod schema;
 pub mod sync;
 
 #[cfg(all(feature = "std", not(loom)))]

@@ -5,7 +5,7 @@ use super::watch::Watch;
 use super::{Region, fail};
 use crate::error::{Code, Result};
 use crate::layout::{ROLE_PRODUCER, RUNTIME_RUST};
-use crate::ring::{Host, One, Payloads, Wanted, Writer};
+use crate::ring::{Host, Payloads, Wanted, Writer};
 use std::fmt;
 use std::time::Duration;
 
@@ -23,6 +23,20 @@ pub struct HandleOptions {
 impl Default for HandleOptions {
     fn default() -> Self {
         Self { label: String::new(), runtime: RUNTIME_RUST, pin: None }
+    }
+}
+
+/// Exactly one message, so that the compiler sees it.
+struct One<'a>(&'a [u8]);
+
+impl Payloads for One<'_> {
+    #[inline(always)]
+    fn len(&self) -> usize {
+        1
+    }
+    #[inline(always)]
+    fn get(&self, _index: usize) -> &[u8] {
+        self.0
     }
 }
 

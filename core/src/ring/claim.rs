@@ -6,7 +6,9 @@
 
 use super::host::{Host, step};
 use super::plan::{Piece, Skip, piece_length};
-use super::record::{Header, Message, RecordWriter, record_bytes};
+#[cfg(not(loom))]
+use super::record::Message;
+use super::record::{Header, RecordWriter, record_bytes};
 use super::take::Taker;
 use super::{Ring, TICK_NS, add_own, count};
 use crate::error::{Code, Fault};

@@ -53,7 +53,6 @@ mod watch;
 mod write;
 
 pub use host::{Host, step};
-pub(crate) use payloads::One;
 pub use payloads::{Packed, Payloads, Strided};
 pub use record::{Message, Polled, Records};
 pub use repair::{Repair, Unblocked};

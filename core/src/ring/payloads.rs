@@ -23,20 +23,6 @@ impl Payloads for [&[u8]] {
     }
 }
 
-/// Exactly one message, so that the compiler sees it.
-pub(crate) struct One<'a>(pub &'a [u8]);
-
-impl Payloads for One<'_> {
-    #[inline(always)]
-    fn len(&self) -> usize {
-        1
-    }
-    #[inline(always)]
-    fn get(&self, _index: usize) -> &[u8] {
-        self.0
-    }
-}
-
 /// Messages of one size at a fixed distance, such as the rows of a matrix.
 #[derive(Debug, Clone, Copy)]
 pub struct Strided<'a> {

@@ -136,6 +136,7 @@ impl Message<'_> {
     }
 }
 
+#[cfg(not(loom))]
 impl<'a> Message<'a> {
     /// The message whose first slot is at `position`, with its bytes.
     pub(super) fn in_place(header: &Header, position: u64, payload: &'a [u8], is_redelivered: bool) -> Self {

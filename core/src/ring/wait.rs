@@ -182,7 +182,7 @@ impl<'m> Ring<'m> {
     }
 
     /// Something besides a release made room: a gating subscriber that left.
-    pub(crate) fn wake_room<H: Host>(&self, host: &H) {
+    pub fn wake_room<H: Host>(&self, host: &H) {
         self.wake_producers(host);
     }
 
