@@ -169,7 +169,8 @@ impl<'m> Ring<'m> {
         let mut x = position;
         let mut buried = 0;
         let mut repair = Repair::Nothing;
-        while (x.wrapping_sub(tail) as i64) < 0 && self.distance(x, x) <= 0 {
+        // A lap at most: what is buried for x looks like a hole at x + capacity, should tail be rubbish.
+        while buried < self.capacity() && (x.wrapping_sub(tail) as i64) < 0 && self.distance(x, x) <= 0 {
             let owner = role.unwrap_or_else(|| self.hole_owner(&owners, x));
             if owner != Owner::Dead {
                 repair = if owner == Owner::Unknown { Repair::Unattributed } else { Repair::Later };
