@@ -8,6 +8,7 @@ import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Region } from '../../sdk/index.ts';
+import { dice } from '../dice.ts';
 import { type Builds, Driver, type Language } from '../drivers/drive.ts';
 import { Ledger, type Sum } from './ledger.ts';
 
@@ -18,17 +19,6 @@ export interface Result extends Sum {
   recoveries: number;
   longestStallMs: number;
   participantsLeft: number;
-}
-
-/** Small, seeded, and good enough to choose whom to kill. */
-function dice(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 /** Three of four are Rust: they start in milliseconds, so that there are many kills a second. */
