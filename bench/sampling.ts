@@ -22,8 +22,8 @@ export interface Sample {
   subject: string;
   what: string;
   ns: Quantiles;
-  per_second: number;
-  cpu_seconds: number;
+  per_second?: number;
+  cpu_seconds?: number;
   cpu_part?: number;
   burial?: Quantiles;
   floor_ns?: Quantiles;
@@ -35,7 +35,7 @@ export interface Sample {
 
 const TRIES = 4;
 const DRIFT_MAX = 1.25;
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 30_000;
 
 function start(command: string[], environment: NodeJS.ProcessEnv): ChildProcess {
   const [program, ...words] = command as [string, ...string[]];
@@ -101,7 +101,7 @@ export class Sampler {
         other.catch(() => child.kill('SIGKILL'));
       });
       const samples = [...(await ended), ...((await other) ?? [])];
-      for (const sample of samples) this.cpuSeconds += sample.cpu_seconds;
+      for (const sample of samples) this.cpuSeconds += sample.cpu_seconds ?? 0;
       return samples;
     } finally {
       child.kill('SIGKILL');

@@ -38,8 +38,10 @@ function sampleRow(name: string, taken: Sample[]): string[] {
     name,
     ...(['p50', 'p99', 'p999', 'max'] as const).map((part) => number(middle(({ ns }) => ns[part]))),
     ratios.length > 0 ? median(ratios).toFixed(2) : '',
-    number(middle((sample) => sample.per_second)),
-    middle((sample) => sample.cpu_seconds).toFixed(2),
+    number(middle((sample) => sample.per_second ?? Number.NaN)),
+    middle((sample) => sample.cpu_seconds ?? Number.NaN)
+      .toFixed(2)
+      .replace('NaN', ''),
     `${taken.length}${taken.some(({ isUnstable }) => isUnstable) ? '!' : ''}`,
   ];
 }

@@ -4,7 +4,7 @@
  *     node sleeping.ts idle SECONDS
  *     node sleeping.ts wake|bare TICKER COUNT      the event loop woken by tailrace, or by a bare futex and nothing else
  */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { rmSync, writeFileSync } from 'node:fs';
 import { Region } from 'tailrace';
 import { loadProbe } from './probe.ts';
@@ -31,8 +31,8 @@ async function idle(): Promise<void> {
   console.log(JSON.stringify({ subject: 'node', what: 'idle', cpu_part: part }));
 }
 
-function tick(...options: string[]): void {
-  spawn(first, ['tick', path, '--count', second, ...options], { stdio: ['ignore', 'ignore', 'inherit'] });
+function tick(count: number, ...options: string[]): ChildProcess {
+  return spawn(first, ['tick', path, '--count', `${count}`, ...options], { stdio: ['ignore', 'ignore', 'inherit'] });
 }
 
 async function wake(): Promise<void> {
@@ -41,7 +41,7 @@ async function wake(): Promise<void> {
   const consumer = region.openConsumer('bench');
   const times: number[] = [];
   const start = monotonic();
-  tick();
+  tick(Number(second));
   for await (const batch of consumer) {
     const now = monotonic();
     for (const { payload } of batch) {
@@ -57,13 +57,18 @@ async function bare(): Promise<void> {
   const probe = loadProbe();
   const times: number[] = [];
   const start = monotonic();
+  let ticker: ChildProcess | undefined;
   await new Promise<void>((resolve) => {
     probe.sleepOn(path, Number(second), (sent) => {
       times.push(monotonic() - sent);
       if (times.length === Number(second)) resolve();
     });
-    setTimeout(() => tick('--word'), 50);
+    // A word holds one time only: who wakes late misses the ones before.
+    setTimeout(() => {
+      ticker = tick(4 * Number(second), '--word');
+    }, 50);
   });
+  ticker?.kill();
   print('node', 'bare-wake', times, times.length / ((monotonic() - start) / 1e9));
 }
 

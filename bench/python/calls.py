@@ -1,6 +1,6 @@
 """Calls: what single calls of the Python face cost, each beside the floor that it is judged by, in turns.
 
-    python calls.py TURNS PROBE
+python calls.py TURNS PROBE
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-from samples import cpu_seconds, quantiles, rows, stamp
-
 import tailrace
+from samples import cpu_seconds, quantiles, rows, stamp
 
 SINGLES = 512
 BATCH = 4096

@@ -13,9 +13,8 @@ import sys
 import time
 
 import numpy as np
-from samples import Checker, rows, show, stamp
-
 import tailrace
+from samples import Checker, rows, show, stamp
 
 CAPACITY = 4096
 
@@ -76,12 +75,13 @@ def ping(path: str, length: int, _batch: int, count: int) -> None:
     """Sends messages and waits for each of them to come back."""
     region = tailrace.Region.open(path)
     producer, consumer = region.open_producer("there"), region.open_consumer("back")
-    rest = bytes(length - 8)
+    message = rows(1, length)
     times, start = [], time.monotonic_ns()
     for number in range(count):
-        message = number.to_bytes(8, "little") + rest
+        stamp(message, number)
+        payload = message.tobytes()
         before = time.monotonic_ns()
-        producer.write(message)
+        producer.write(payload)
         one(consumer, number)
         times.append(time.monotonic_ns() - before)
     show("python", "round-trip", times[count // 5 :], count / ((time.monotonic_ns() - start) / 1e9))
@@ -91,11 +91,12 @@ def pong(path: str, length: int, _batch: int, count: int) -> None:
     """Sends every message back."""
     region = make(path)
     consumer, producer = region.open_consumer("there"), region.open_producer("back")
-    rest = bytes(length - 8)
+    message = rows(1, length)
     print("ready", flush=True)
     for number in range(count):
         one(consumer, number)
-        producer.write(number.to_bytes(8, "little") + rest)
+        stamp(message, number)
+        producer.write(message.tobytes())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """multiprocessing.Queue between two processes: one way, and there and back.
 
-    python queue_side.py one-way|round-trip BYTES COUNT
+python queue_side.py one-way|round-trip BYTES COUNT
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from multiprocessing.queues import Queue
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "python"))
-from samples import Checker, show  # noqa: E402
+from samples import Checker, show
 
 
 def write(queue: Queue[bytes], length: int, count: int) -> None:

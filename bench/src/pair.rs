@@ -9,6 +9,8 @@ use std::error::Error;
 use std::hint::spin_loop;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+const PATIENCE_S: u32 = 15;
+
 /// Anything that can go wrong in a measurement.
 pub type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -66,7 +68,7 @@ pub fn run<T>(
 ) -> Outcome<T> {
     let control = Control::map()?;
     // SAFETY: the default action of the alarm is what is wanted.
-    unsafe { libc::alarm(60) };
+    unsafe { libc::alarm(PATIENCE_S) };
     let result = match placement {
         Placement::Processes => processes(control, near, far),
         Placement::Threads => threads(control, near, far),
@@ -87,7 +89,7 @@ fn processes<T>(
         // SAFETY: no pointers are involved.
         unsafe {
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-            libc::alarm(60);
+            libc::alarm(PATIENCE_S);
         }
         clock::pin(1);
         let failed = far(control).inspect_err(|error| eprintln!("far side: {error}")).is_err();
