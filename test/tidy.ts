@@ -58,12 +58,13 @@ const ATOMICS = ['core/src/sync.rs', 'core/src/sync/', ...OWN_ATOMICS];
 
 /** What each module of the core may name, besides itself. */
 const CORE_IMPORTS: Record<string, string[]> = {
-  layout: ['sync', 'error'],
+  layout: ['sync', 'schema'],
+  schema: ['sync'],
   sync: ['layout'],
   error: [],
   ring: ['layout', 'sync', 'error'],
   region: ['layout', 'sync', 'error', 'ring'],
-  lib: ['layout', 'sync', 'error', 'ring', 'region'],
+  lib: ['layout', 'schema', 'sync', 'error', 'ring', 'region'],
 };
 
 /** Folders in the order of imports: each may name itself and what stands in a row before it. */
