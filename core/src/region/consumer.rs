@@ -113,9 +113,10 @@ impl Consumer {
         self.before()?;
         let shared: &Shared = self.seat.shared();
         let polled = match &mut self.reader {
-            Reader::Taker(taker) => taker.poll(shared, buffer, limit)?,
-            Reader::Subscriber(subscriber) => subscriber.poll(shared, buffer, limit)?,
+            Reader::Taker(taker) => taker.poll(shared, buffer, limit),
+            Reader::Subscriber(subscriber) => subscriber.poll(shared, buffer, limit),
         };
+        let polled = polled.map_err(refused)?;
         self.lost += polled.lost;
         self.after();
         Ok(polled)
@@ -171,7 +172,7 @@ impl Consumer {
         let mut long = std::mem::take(&mut self.buffer);
         let shared: &Shared = self.seat.shared();
         let taker = taker_of(&mut self.reader)?;
-        let count = taker.take_in_place(shared, limit)?;
+        let count = taker.take_in_place(shared, limit).map_err(refused)?;
         taker.copy_long(&mut long);
         self.buffer = long;
         Ok(Taken { consumer: self, count })
@@ -184,7 +185,7 @@ impl Consumer {
     pub fn take_into(&mut self, buffer: &mut [u8], limit: usize) -> Result<Polled> {
         self.before_take()?;
         let shared: &Shared = self.seat.shared();
-        let polled = taker_of(&mut self.reader)?.take(shared, buffer, limit)?;
+        let polled = taker_of(&mut self.reader)?.take(shared, buffer, limit).map_err(refused)?;
         self.after();
         Ok(polled)
     }
@@ -311,6 +312,17 @@ impl Consumer {
         }
         Ok(self.seat.shared().check()?)
     }
+}
+
+/// Why nothing was handed out, in a sentence.
+#[cold]
+fn refused(fault: Fault) -> Error {
+    let message = match fault.code {
+        Code::BUSY => "a claim is open on this handle: release it, or keep it, first".to_string(),
+        Code::TOO_LARGE => format!("the next message needs a buffer of {} bytes", fault.value),
+        _ => return fault.into(),
+    };
+    Error::new(fault.code, message).with_value(fault.value)
 }
 
 fn taker_of(reader: &mut Reader) -> Result<&mut Taker<'static>> {

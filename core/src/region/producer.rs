@@ -3,7 +3,7 @@
 use super::seat::{Joining, Seat};
 use super::watch::Watch;
 use super::{Region, fail};
-use crate::error::{Code, Result};
+use crate::error::{Code, Error, Fault, Result};
 use crate::layout::{ROLE_PRODUCER, RUNTIME_RUST};
 use crate::ring::{Host, Payloads, Wanted, Writer};
 use std::fmt;
@@ -106,7 +106,10 @@ impl Producer {
     pub fn write_from<P: Payloads + ?Sized>(&mut self, payloads: &P, message_type: u32) -> Result<usize> {
         self.seat.check_open()?;
         let shared = &**self.seat.shared();
-        let written = self.writer.write(shared, payloads, message_type)?;
+        let written = match self.writer.write(shared, payloads, message_type) {
+            Ok(written) => written,
+            Err(fault) => return Err(refused(fault, payloads)),
+        };
         if written == 0 || self.writer.has_ticked() {
             self.look_around(written)?;
         }
@@ -185,6 +188,17 @@ impl fmt::Debug for Producer {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         to.debug_struct("Producer").field("channel", &self.writer.ring().channel()).finish_non_exhaustive()
     }
+}
+
+/// Why nothing was written, in a sentence.
+#[cold]
+fn refused<P: Payloads + ?Sized>(fault: Fault, payloads: &P) -> Error {
+    if fault.code != Code::TOO_LARGE {
+        return fault.into();
+    }
+    let longest = (0..payloads.len()).map(|index| payloads.get(index).len()).max().unwrap_or(0);
+    let message = format!("a message of {longest} bytes, and this channel takes at most {}", fault.value);
+    Error::new(fault.code, message).with_value(fault.value)
 }
 
 /// When a wait that begins now ends, on the host's clock.
