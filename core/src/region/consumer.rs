@@ -117,7 +117,7 @@ impl Consumer {
             Reader::Subscriber(subscriber) => subscriber.poll(shared, buffer, limit),
         };
         let polled = polled.map_err(refused)?;
-        self.lost += polled.lost;
+        self.lost = self.lost.saturating_add(polled.lost);
         self.after();
         Ok(polled)
     }

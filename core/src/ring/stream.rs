@@ -299,7 +299,7 @@ impl<'m> Subscriber<'m> {
     }
 
     fn lose(&mut self, positions: u64) {
-        self.pending_lost += positions;
+        self.pending_lost = self.pending_lost.saturating_add(positions);
         add_own(&self.me.lost, positions);
         count(&self.ring.counters.lost, positions);
     }
