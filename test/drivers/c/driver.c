@@ -461,5 +461,8 @@ int main(void) {
         free(details);
         say();
     }
+    tr_close(producer);
+    tr_close(consumer);
+    tr_region_close(region);
     return 0;
 }
