@@ -3,8 +3,8 @@
  *
  * What may happen is an error, a message that is skipped, a message that is wrong. What may not: a crash, an exception
  * that is none of ours, a call that does not come back, ERR_INTERNAL (a panic that was caught). The seed is printed, and
- * `TAILRACE_HOSTILE_SEED` repeats what was written; not when. The last band ends where the file ends, so whoever reads
- * beyond it is killed by the kernel.
+ * `TAILRACE_HOSTILE_SEED` repeats what was written; not when. The last band ends where the file ends, also of a channel
+ * that is added, so whoever reads beyond it is killed by the kernel.
  */
 import { equal, fail, notEqual, ok } from 'node:assert/strict';
 import { rmSync } from 'node:fs';
@@ -58,7 +58,7 @@ function question(roll: Dice): Line {
   if (chance < 0.78) return { op: 'wait', timeout_ms: 5 };
   if (chance < 0.79) return { op: 'depth' };
   if (chance < 0.82) return { op: 'open', path };
-  if (chance < 0.83) return { op: 'create_channel', name: pick(roll, ['new', channel]), capacity: 8 };
+  if (chance < 0.83) return { op: 'create_channel', name: pick(roll, ['new', channel]), capacity: 64 };
   if (chance < 0.91) return { op: 'open_producer', channel };
   if (chance < 0.99) return { op: 'open_consumer', channel, ...(roll() < 0.3 && { from: 'oldest' }) };
   return { op: pick(roll, ['close_producer', 'close_consumer']) };

@@ -219,9 +219,10 @@ fn check_batch(batch: Batch<'_>) -> u64 {
 
 /// Uses one channel after the other until `end`; how many calls did what they should.
 fn use_region(path: &Path, numbers: &mut Numbers, end: Instant) -> u64 {
-    let options = OpenOptions { lock_timeout_ms: 50, ..OpenOptions::default() };
     let mut done = 0;
     while Instant::now() < end {
+        let read_only = numbers.below(4) == 0;
+        let options = OpenOptions { read_only, lock_timeout_ms: 50, ..OpenOptions::default() };
         let Some(region) = said(Region::open(path, &options)) else { continue };
         for _ in 0..4 {
             let channel = numbers.below(8).to_string();
@@ -236,7 +237,7 @@ fn use_region(path: &Path, numbers: &mut Numbers, end: Instant) -> u64 {
         }
         said(region.stats());
         said(region.unblock(None, numbers.below(2) == 0, numbers.below(2) == 0));
-        said(region.create_channel("new", &ChannelOptions { capacity: 8, ..ChannelOptions::default() }));
+        said(region.create_channel("new", &ChannelOptions { capacity: 64, ..ChannelOptions::default() }));
     }
     done
 }
