@@ -158,6 +158,7 @@ impl<'m> Taker<'m> {
         while self.acquire(host, Limit::new(limit, records.room()))? {
             self.hand_out(limit, Some(&mut records))?;
             if records.count > 0 {
+                self.pass_on(host);
                 break;
             }
             self.release(host, None)?;
@@ -173,6 +174,7 @@ impl<'m> Taker<'m> {
         while self.acquire(host, Limit::new(limit, usize::MAX))? {
             let messages = self.hand_out(limit, None)?;
             if messages > 0 {
+                self.pass_on(host);
                 return Ok(messages);
             }
             self.release(host, None)?;
