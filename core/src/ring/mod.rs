@@ -48,6 +48,8 @@ mod stream;
 mod take;
 #[cfg(all(test, not(loom)))]
 mod testing;
+#[cfg(all(test, not(loom)))]
+mod threads;
 mod wait;
 mod watch;
 mod write;

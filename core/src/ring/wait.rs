@@ -16,8 +16,8 @@ use crate::sync::{AtomicU32, Ordering, full_fence, spin_hint};
 
 /// Longest sleep, nanoseconds.
 pub const SLEEP_NS: u64 = 10_000_000;
-const SPINS_MAX: u32 = if cfg!(loom) { 0 } else { 4_000 };
-const SPINS_MIN: u32 = if cfg!(loom) { 0 } else { 16 };
+const SPINS_MAX: u32 = if cfg!(any(loom, miri)) { 0 } else { 4_000 };
+const SPINS_MIN: u32 = if cfg!(any(loom, miri)) { 0 } else { 16 };
 
 /// What a look found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
