@@ -8,7 +8,7 @@ import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Region } from '../../sdk/index.ts';
-import { dice } from '../dice.ts';
+import { below, dice, pick } from '../dice.ts';
 import { type Builds, Driver, type Language } from '../drivers/drive.ts';
 import { Ledger, type Sum } from './ledger.ts';
 
@@ -21,6 +21,8 @@ export interface Result extends Sum {
   participantsLeft: number;
 }
 
+/** Share of writers: few, so that they are killed while they write and not while they wait for room. */
+const WRITERS = 0.3;
 /** Three of four are Rust: they start in milliseconds, so that there are many kills a second. */
 const CREW: Language[] = ['rust', 'rust', 'rust', 'node', 'rust', 'rust', 'rust', 'python'];
 
@@ -35,24 +37,24 @@ export async function storm(kills: number, seed: number, builds: Builds): Promis
   let left = kills;
   let run = 10;
   const drivers = new Set<Driver>();
-  const start = async (language: Language, isWriter: boolean) => {
+  const start = async (language: Language, isWriter = roll() < WRITERS) => {
     const driver = new Driver(language, builds);
     drivers.add(driver);
     driver.onLoad = ledger.take;
     await driver.must({ op: 'open', path });
     await driver.must({ op: isWriter ? 'open_producer' : 'open_consumer', channel: 'c', label: `${language}` });
     run += 1;
-    const [batch, size] = [1 + Math.floor(roll() * 8), roll() < 0.2 ? 2_500 : 64];
+    const [batch, size] = [1 + below(roll, 8), pick(roll, [64, 64, 2_500, 30_000, 60_000])];
     const load = isWriter
       ? driver.ask({ op: 'produce', run, count: 2_000_000, batch, size })
       : driver.ask({ op: 'consume', batch, take: true, idle_ms: 600_000 });
     load.catch(() => {});
     return driver;
   };
-  const post = async (language: Language, isWriter: boolean) => {
-    let now = await start(language, isWriter);
+  const post = async (language: Language) => {
+    let now = await start(language);
     while (left > 0) {
-      const next = start(language, isWriter);
+      const next = start(language);
       await sleep(5 + roll() * 40);
       const successor = await next;
       left -= 1;
@@ -68,7 +70,7 @@ export async function storm(kills: number, seed: number, builds: Builds): Promis
   };
   try {
     ledger.startClock();
-    await Promise.all(CREW.map((language, index) => post(language, index % 2 === 0)));
+    await Promise.all(CREW.map(post));
     const longestStallMs = ledger.longestStallMs;
     const last = await start('rust', false);
     const deadline = performance.now() + 30_000;
