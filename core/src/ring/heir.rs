@@ -77,7 +77,7 @@ impl Ring<'_> {
         stuck.dedup();
         let mut run: Option<(u64, u64)> = None;
         for x in stuck {
-            match (owners.owner(x, Kind::TryingTake, Kind::Taking), &mut run) {
+            match (owners.of_stuck(x), &mut run) {
                 (Owner::Dead, Some((first, count)))
                     if x == first.wrapping_add(*count) && *count < u64::from(CLAIM_MAX) =>
                 {
@@ -90,7 +90,7 @@ impl Ring<'_> {
                     }
                     run = Some((x, 1));
                 }
-                (Owner::Live, None) => {}
+                (Owner::Live | Owner::Unknown, None) => {}
                 _ => break,
             }
         }

@@ -60,6 +60,8 @@ pub(super) enum Owner {
 /// The members of a channel: first who of them is dead, then what they intend.
 pub(super) struct Owners<'m> {
     members: Vec<(u32, &'m Participant, bool, Intent)>,
+    /// Programs that have no entry claim positions too.
+    has_strangers: bool,
 }
 
 impl<'m> Owners<'m> {
@@ -72,7 +74,7 @@ impl<'m> Owners<'m> {
     fn see<H: Host>(ring: &Ring<'m>, host: &H) -> Self {
         let none = Intent::unpack(intent::NONE);
         let members = ring.members().map(|(index, member)| (index, member, host.is_dead(index), none)).collect();
-        Self { members }
+        Self { members, has_strangers: ring.is_foreign() }
     }
 
     /// Reads the intents. The caller has loaded tail or head since it saw who is dead.
@@ -88,8 +90,17 @@ impl<'m> Owners<'m> {
         self.members.iter().filter(move |member| member.2 && is_of(&member.3)).map(|member| &member.3)
     }
 
-    /// Rules 1 to 4 for one position.
-    pub(super) fn owner(&self, position: u64, trying: Kind, sure: Kind) -> Owner {
+    /// Rules 1 to 4 for a position that is not published.
+    pub(super) fn of_hole(&self, position: u64) -> Owner {
+        self.owner(position, Kind::TryingWrite, Kind::Writing)
+    }
+
+    /// The same for one that is not released.
+    pub(super) fn of_stuck(&self, position: u64) -> Owner {
+        self.owner(position, Kind::TryingTake, Kind::Taking)
+    }
+
+    fn owner(&self, position: u64, trying: Kind, sure: Kind) -> Owner {
         let over = |kind: Kind, dead: bool| {
             self.members
                 .iter()
@@ -101,7 +112,7 @@ impl<'m> Owners<'m> {
             Owner::Dead
         } else if over(trying, false) {
             Owner::Later
-        } else if over(trying, true) {
+        } else if over(trying, true) && !self.has_strangers {
             Owner::Dead
         } else {
             Owner::Unknown
@@ -171,7 +182,7 @@ impl<'m> Ring<'m> {
         let mut repair = Repair::Nothing;
         // A lap at most: what is buried for x looks like a hole at x + capacity, should tail be rubbish.
         while buried < self.capacity() && (x.wrapping_sub(tail) as i64) < 0 && self.distance(x, x) <= 0 {
-            let owner = role.unwrap_or_else(|| self.hole_owner(&owners, x));
+            let owner = role.unwrap_or_else(|| owners.of_hole(x));
             if owner != Owner::Dead {
                 repair = if owner == Owner::Unknown { Repair::Unattributed } else { Repair::Later };
                 break;
@@ -188,17 +199,6 @@ impl<'m> Ring<'m> {
             repair = Repair::Done(buried + freed);
         }
         (repair, buried + freed)
-    }
-
-    fn hole_owner(&self, owners: &Owners<'_>, position: u64) -> Owner {
-        let owner = owners.owner(position, Kind::TryingWrite, Kind::Writing);
-        if owner == Owner::Dead && self.is_foreign() {
-            let is_writing = |intent: &Intent| intent.kind == Kind::Writing && intent.is_over(position);
-            if !owners.dead_intents(Intent::is_write).any(is_writing) {
-                return Owner::Unknown;
-            }
-        }
-        owner
     }
 
     /// Makes tombstones of every hole. The caller holds the region lock, the exclusive role is to become its own, and
@@ -252,7 +252,7 @@ impl<'m> Ring<'m> {
         let mut buried = 0;
         for x in owners.dead_intents(Intent::is_write).flat_map(|intent| intent.positions(tail)) {
             let is_hole = (x.wrapping_sub(tail) as i64) < 0 && self.distance(x, x) <= 0;
-            if is_hole && self.hole_owner(owners, x) == Owner::Dead {
+            if is_hole && owners.of_hole(x) == Owner::Dead {
                 self.bury(x);
                 buried += 1;
             }
@@ -304,7 +304,7 @@ impl<'m> Ring<'m> {
             if self.distance(x, x) > 0 {
                 continue;
             }
-            let owner = role.unwrap_or_else(|| self.hole_owner(&owners, x));
+            let owner = role.unwrap_or_else(|| owners.of_hole(x));
             if owner == Owner::Dead || (owner == Owner::Unknown && force) {
                 self.bury(x);
                 super::count(&self.counters.abandoned, 1);
