@@ -201,6 +201,33 @@ for (const language of LANGUAGES) {
   });
 }
 
+foreign("what a foreign program has taken is not another's, although one of ours died reaching for it", async () => {
+  paused ??= build(true);
+  const path = made('ours', 'code');
+  using region = Region.open(path);
+  using producer = region.openProducer('0');
+  producer.write(Buffer.from('theirs'));
+  const victim = new Driver('rust', paused, { TAILRACE_PAUSE: 'take.trying' });
+  cleanUp.push(() => victim.signal('SIGKILL'));
+  const stopped = victim.paused();
+  await victim.must({ op: 'open', path });
+  await victim.must({ op: 'open_consumer', channel: '0' });
+  victim.ask({ op: 'poll', limit: 1 }).catch(() => {});
+  await stopped;
+  const theirs = peer(new Ledger(), 'hold', path, 0);
+  equal((await theirs.first).claimed, 0);
+  victim.signal('SIGKILL');
+  await victim.ended;
+  using consumer = region.openConsumer('0');
+  producer.write(Buffer.from('ours'));
+  const seen: string[] = [];
+  for (let turn = 0; turn < 30; turn += 1) {
+    await consumer.wait({ timeoutMs: 5 });
+    seen.push(...[...consumer.poll()].map((message) => message.text()));
+  }
+  deepEqual(seen, ['ours']);
+});
+
 for (const language of ['rust', 'node', 'python'] as Language[]) {
   foreign(`what one of ours leaves, killed where a foreign program may have claimed: ${language}`, async () => {
     paused ??= build(true);

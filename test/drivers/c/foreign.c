@@ -5,6 +5,7 @@
  *     foreign write PATH CHANNEL OFFSET COUNT RUN  COUNT messages of the load (../README.md), of all lengths
  *     foreign read  PATH CHANNEL OFFSET COUNT      COUNT messages; 0: until SIGTERM
  *     foreign claim PATH CHANNEL                   claims a position, says which, and never writes it
+ *     foreign hold  PATH CHANNEL                   takes a position, says which, and never releases it
  *
  * OFFSET is where payloads begin: 48 (its code, up to 1,024 bytes) or 64 (its document, up to 960). It does not say that
  * it sleeps and sleeps without a time-out, does not say when it makes room, and leaves rubbish in what is padding to it.
@@ -237,10 +238,10 @@ static void read_all(const char *path, uint32_t channel, uint64_t offset, uint32
     printf("{\"ok\":true,\"count\":%" PRIu32 ",\"slept\":%" PRIu32 "}\n", done, slept);
 }
 
-static void claim_one(const char *path, uint32_t channel) {
+static void stall(const char *path, uint32_t channel, uint64_t cursor_offset) {
     struct queue queue = attach(path, channel);
     uint64_t position;
-    if (!claim(&queue, ENTRY_TAIL, 0, &position)) {
+    if (!claim(&queue, cursor_offset, cursor_offset == ENTRY_HEAD, &position)) {
         exit(1);
     }
     printf("{\"claimed\":%" PRIu64 "}\n", position);
@@ -262,7 +263,9 @@ int main(int count, char **words) {
     } else if (count == 6 && strcmp(words[1], "read") == 0) {
         read_all(words[2], (uint32_t)numbers[3], numbers[4], (uint32_t)numbers[5]);
     } else if (count == 4 && strcmp(words[1], "claim") == 0) {
-        claim_one(words[2], (uint32_t)numbers[3]);
+        stall(words[2], (uint32_t)numbers[3], ENTRY_TAIL);
+    } else if (count == 4 && strcmp(words[1], "hold") == 0) {
+        stall(words[2], (uint32_t)numbers[3], ENTRY_HEAD);
     } else {
         return 2;
     }
