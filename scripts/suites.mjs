@@ -80,7 +80,7 @@ const RUST = [
     minutes: 30,
   },
   {
-    // `ring::kills` does the same unsafe things a thousand times over, which Miri needs an hour for.
+    // Without `ring::kills`, to stay within the time: it does the unsafe things of the rules, many times over.
     name: 'miri',
     runner: 'cargo',
     command: [
