@@ -204,9 +204,8 @@ for (const language of LANGUAGES) {
 foreign("what a foreign program has taken is not another's, although one of ours died reaching for it", async () => {
   paused ??= build(true);
   const path = made('ours', 'code');
-  using region = Region.open(path);
-  using producer = region.openProducer('0');
-  producer.write(Buffer.from('theirs'));
+  const writer = await driver('rust', path, 'ours', 'code', { op: 'open_producer', channel: '0' });
+  await writer.must({ op: 'write', payloads: ['01'], type: 0 });
   const victim = new Driver('rust', paused, { TAILRACE_PAUSE: 'take.trying' });
   cleanUp.push(() => victim.signal('SIGKILL'));
   const stopped = victim.paused();
@@ -218,14 +217,15 @@ foreign("what a foreign program has taken is not another's, although one of ours
   equal((await theirs.first).claimed, 0);
   victim.signal('SIGKILL');
   await victim.ended;
-  using consumer = region.openConsumer('0');
-  producer.write(Buffer.from('ours'));
-  const seen: string[] = [];
+  const reader = await driver('rust', path, 'ours', 'code', { op: 'open_consumer', channel: '0' });
+  await writer.must({ op: 'write', payloads: ['02'], type: 0 });
+  const seen: unknown[] = [];
   for (let turn = 0; turn < 30; turn += 1) {
-    await consumer.wait({ timeoutMs: 5 });
-    seen.push(...[...consumer.poll()].map((message) => message.text()));
+    await reader.must({ op: 'wait', timeout_ms: 5 });
+    const { messages } = await reader.must({ op: 'poll', limit: 8 });
+    seen.push(...(messages as Line[]).map(({ payload }) => payload));
   }
-  deepEqual(seen, ['ours']);
+  deepEqual(seen, ['02']);
 });
 
 for (const language of ['rust', 'node', 'python'] as Language[]) {
