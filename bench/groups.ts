@@ -214,7 +214,11 @@ export async function measure(bench: Bench, only: string): Promise<void> {
   for (const [name, group] of Object.entries(GROUPS)) {
     if (!name.includes(only)) continue;
     const start = Date.now();
-    await group(bench);
+    try {
+      await group(bench);
+    } catch (error) {
+      bench.workshop.missing.set(name, (error as Error).message);
+    }
     say(`${name} took ${Math.round((Date.now() - start) / 1_000)} s`);
   }
   rmSync(`/dev/shm/bench-sides-${process.pid}`, { force: true });

@@ -47,7 +47,7 @@ function drain(): void {
 /** Reads what a message has, as the bar asks. */
 let expected = 1n;
 function look(payload: Uint8Array, sequence: bigint, type: number): void {
-  if (payload[63] !== 63 || payload.length !== 64 || sequence !== expected || type !== TYPE) {
+  if (payload[63] !== message[63] || payload.length !== 64 || sequence !== expected || type !== TYPE) {
     throw new Error(`message ${expected} arrived wrong: sequence ${sequence}, type ${type}`);
   }
   expected += 1n;
