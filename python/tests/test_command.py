@@ -171,7 +171,7 @@ def test_who_reads_may_leave(busy: Region, path: Path) -> None:
 
 def test_control_c(busy: Region, path: Path) -> None:
     process = subprocess.Popen([*COMMAND, "top", path, "--count", "1000"], env=ENVIRONMENT, stderr=-1)
-    time.sleep(0.5)
+    time.sleep(3.0)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=10)
     assert (process.returncode, said) == (130, b"")
