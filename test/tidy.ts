@@ -22,12 +22,9 @@ const LINE_MAX = 500;
 const UNSAFE = [
   'core/src/sync.rs',
   'core/src/sync/',
-  'core/src/region/fork.rs',
+  'core/src/os/',
   'core/src/region/liveness.rs',
   'core/src/region/lock.rs',
-  'core/src/region/mapping.rs',
-  'core/src/region/os.rs',
-  'core/src/region/os_absent.rs',
   'core/src/region/seat.rs',
   'core/src/ring/mod.rs',
   'core/src/ring/slot.rs',
@@ -51,7 +48,7 @@ const OWN_ATOMICS = [
 ];
 
 /** Modules that may order memory. */
-const ORDERING = ['core/src/sync.rs', 'core/src/sync/', 'core/src/region/', 'core/src/ring/', ...OWN_ATOMICS];
+const ORDERING = ['core/src/sync.rs', 'core/src/sync/', 'core/src/os/', 'core/src/region/', 'core/src/ring/', ...OWN_ATOMICS];
 
 /** Modules that may name std's atomics; everybody else goes through `sync.rs`, so that loom can stand in. */
 const ATOMICS = ['core/src/sync.rs', 'core/src/sync/', ...OWN_ATOMICS];
@@ -63,8 +60,11 @@ const CORE_IMPORTS: Record<string, string[]> = {
   sync: ['layout'],
   error: [],
   ring: ['layout', 'sync', 'error'],
-  region: ['layout', 'sync', 'error', 'ring'],
-  lib: ['layout', 'schema', 'sync', 'error', 'ring', 'region'],
+  os: ['layout', 'sync', 'error'],
+  region: ['layout', 'sync', 'error', 'os', 'ring'],
+  log: ['layout', 'schema', 'sync', 'error', 'os'],
+  recorded: ['layout', 'sync', 'error', 'os', 'ring', 'log', 'region'],
+  lib: ['layout', 'schema', 'sync', 'error', 'os', 'ring', 'region', 'log', 'recorded'],
 };
 
 /** Folders in the order of imports: each may name itself and what stands in a row before it. */

@@ -13,4 +13,6 @@ mod schema;
 pub mod sync;
 
 #[cfg(all(feature = "std", not(loom)))]
+mod os;
+#[cfg(all(feature = "std", not(loom)))]
 pub mod region;

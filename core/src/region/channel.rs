@@ -4,11 +4,11 @@
 //! after the last counted one, whatever the length of the file, so an interrupted call costs no storage.
 
 use super::options::{ChannelOptions, check_capacity};
-use super::os;
 use super::shared::{Shared, terminated};
 use super::{fail, refused};
 use crate::error::{Code, Result};
 use crate::layout::{BAND_ALIGN, CHANNEL_MAX, FIRST_BAND_OFFSET, NAME_MAX, SLOT_BYTES, Slot};
+use crate::os;
 use crate::sync::Ordering;
 
 impl Shared {

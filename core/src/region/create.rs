@@ -5,9 +5,7 @@
 //! region lock held; such a name is removed by the next create when its process is gone and nobody has the lock.
 
 use super::lock::LockFile;
-use super::mapping::Mapping;
 use super::options::CreateOptions;
-use super::os::{self, Access, Advice, Descriptor};
 use super::shared::{Opening, Shared};
 use super::{boot_id, fail, refused, remove};
 use crate::error::{Code, Error, Result};
@@ -16,6 +14,8 @@ use crate::layout::{
     GROUPS_OFFSET, LOCK_OFFSET, MAGIC, NAMES_OFFSET, PARTICIPANT_MAX, PARTICIPANTS_OFFSET, RECORDERS_OFFSET,
     RegionHeader, VERSION, layout_hash,
 };
+use crate::os::mapping::Mapping;
+use crate::os::{self, Access, Advice, Descriptor};
 use crate::sync::Ordering;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};

@@ -5,11 +5,11 @@
 //! that it does not know and live on. A paused process keeps its lock, and is never dead.
 
 use super::guard::RegionGuard;
-use super::os;
 use super::process::Identity;
 use super::shared::Shared;
 use crate::error::Result;
 use crate::layout::{PARTICIPANT_MAX, Participant};
+use crate::os;
 use crate::ring::Host;
 use crate::sync::{AtomicU32, Ordering};
 

@@ -7,11 +7,11 @@
 //!
 //! A description does not conflict with itself, so what this one holds is also kept in a set of its own.
 
-use super::fork::{self, Place};
-use super::os::{self, Access, Descriptor, Status};
-use super::refused;
 use crate::error::{Code, Error, Result};
 use crate::layout::{LOCK_OFFSET, PARTICIPANT_MAX};
+use crate::os::fork::{self, Place};
+use crate::os::refused;
+use crate::os::{self, Access, Descriptor, Status};
 use crate::sync::{AtomicU64, Ordering};
 use std::mem::ManuallyDrop;
 use std::path::Path;

@@ -16,27 +16,23 @@
 //!
 //! **What must always be true.** Whoever opens a name finds a whole region. A counted channel has storage behind every
 //! byte of its band. A word of shared memory that decides where memory is, is read once and checked. A lock belongs to
-//! one open region of one process, and no child of fork holds it (`fork.rs`).
+//! one open region of one process, and no child of fork holds it (`os/fork.rs`).
 //!
 //! **What was refused.** Mapping again when the file grew (references would move); record locks (lost when any
 //! descriptor of the file is closed); a heartbeat as a sign of life (a paused process has none); truncating on open.
 //!
-//! The files: `os` is the operating system, `mapping`, `lock` and `fork` are what a process has of a region, `shared`
-//! joins them, `guard` is the region lock, `liveness` and `process` prove deaths; `create`, `open`, `remake`,
+//! The files: `lock` and the mapping are what a process has of a region, `shared` joins them, `guard` is the region
+//! lock, `liveness` and `process` prove deaths; `create`, `open`, `remake`,
 //! `channel` and `remove` are what is done to the file, `stats` and `report` what is told about it.
 
 mod channel;
 mod consumer;
 mod create;
-mod fork;
 mod guard;
 mod liveness;
 mod lock;
-mod mapping;
 mod open;
 mod options;
-#[cfg_attr(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))), path = "os_absent.rs")]
-mod os;
 #[cfg(feature = "pause_points")]
 pub mod pause;
 mod process;
@@ -58,10 +54,10 @@ pub use stats::{ChannelInfo, ClaimedSlot, CounterValues, IntentInfo, Participant
 pub use watch::Watch;
 
 use crate::error::{Code, Error, Result};
+use crate::os::{absolute, fail, refused};
 use shared::Shared;
 use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// How often opening and creating take turns when others create and remove the same name.
@@ -174,30 +170,6 @@ impl fmt::Debug for Region {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         to.debug_struct("Region").field("path", &self.path()).finish_non_exhaustive()
     }
-}
-
-fn absolute(path: &Path) -> Result<PathBuf> {
-    if path.as_os_str().is_empty() || path.as_os_str().as_encoded_bytes().contains(&0) {
-        return fail(Code::ARGUMENT, format!("{path:?} is no path"));
-    }
-    std::path::absolute(path).map_err(|cause| refused(format_args!("finding {}", path.display()), cause))
-}
-
-fn fail<T>(code: Code, message: String) -> Result<T> {
-    Err(Error::new(code, message))
-}
-
-/// What the operating system refused, by the code that fits best.
-fn refused(what: impl fmt::Display, cause: io::Error) -> Error {
-    let code = match cause.kind() {
-        _ if os::is_no_space(&cause) => Code::NO_SPACE,
-        io::ErrorKind::NotFound => Code::NOT_FOUND,
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Code::PERMISSION,
-        io::ErrorKind::AlreadyExists => Code::EXISTS,
-        io::ErrorKind::Unsupported => Code::UNSUPPORTED,
-        _ => Code::IO,
-    };
-    Error::os(code, what, cause)
 }
 
 fn refused_forked() -> Error {

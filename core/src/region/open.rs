@@ -6,9 +6,7 @@
 
 use super::create::{is_annex_right, map};
 use super::lock::LockFile;
-use super::mapping::Mapping;
 use super::options::{LIMIT_MAX, OpenOptions};
-use super::os::{self, Access, Status};
 use super::shared::{Opening, Shared};
 use super::{boot_id, fail, refused, remake};
 use crate::error::{Code, Error, Result};
@@ -16,6 +14,8 @@ use crate::layout::{
     ANNEX_OFFSET, ANNEX_VERSION, BAND_ALIGN, CHANNEL_MAX, FIRST_BAND_OFFSET, HEADER_BYTES, MAGIC, RegionHeader,
     VERSION, layout_hash,
 };
+use crate::os::mapping::Mapping;
+use crate::os::{self, Access, Status};
 use crate::sync::Ordering;
 use std::path::{Path, PathBuf};
 

@@ -30,6 +30,6 @@ pub fn step(name: &'static str) {
     }
     let is_now = LEFT.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)) == Ok(1);
     if is_now {
-        super::os::stop_here(plan.descriptor, name);
+        crate::os::stop_here(plan.descriptor, name);
     }
 }

@@ -1,6 +1,6 @@
 //! Who a process is, so that a number used again is not taken for it: its id, its start time and its pid namespace.
 
-use super::os;
+use crate::os;
 use std::fmt::Write as _;
 use std::path::Path;
 

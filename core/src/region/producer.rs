@@ -210,7 +210,7 @@ pub(super) fn deadline<H: Host>(host: &H, timeout: Option<Duration>) -> Option<u
 /// Pins this thread to a processor.
 pub(super) fn pin(processor: Option<usize>) -> Result<()> {
     let Some(processor) = processor else { return Ok(()) };
-    super::os::pin(processor).map_err(|cause| {
+    crate::os::pin(processor).map_err(|cause| {
         crate::error::Error::os(Code::ARGUMENT, format_args!("pinning to processor {processor}"), cause)
     })
 }

@@ -9,13 +9,13 @@
 //! restart, so a region in which anybody holds a participant's lock is used as it is.
 
 use super::channel::fill_slots;
-use super::os;
-use super::refused;
 use super::shared::Shared;
 use crate::error::Result;
 use crate::layout::{
     CHANNEL_MAX, Counters, FIRST_BAND_OFFSET, GROUP_MAX, GROUPS_OFFSET, Group, Participant, RECORDERS_OFFSET, Recorder,
 };
+use crate::os;
+use crate::os::refused;
 use crate::sync::Ordering;
 
 /// Makes the region anew, unless somebody did so meanwhile or is attached.

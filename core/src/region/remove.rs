@@ -1,13 +1,13 @@
 //! Removing a region: those who are attached are told by one word, those who come later find no name.
 
 use super::lock::LockFile;
-use super::mapping::Mapping;
 use super::open::{checked_limit, map_header, open_checked};
-use super::os::{self, Access};
 use super::shared::{Opening, Shared};
 use super::{fail, refused};
 use crate::error::{Code, Result};
 use crate::layout::{FIRST_BAND_OFFSET, HEADER_BYTES, RegionHeader};
+use crate::os::mapping::Mapping;
+use crate::os::{self, Access};
 use crate::sync::Ordering;
 use std::path::Path;
 

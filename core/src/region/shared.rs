@@ -8,9 +8,7 @@
 //! they get private ones.
 
 use super::fail;
-use super::fork;
 use super::lock::LockFile;
-use super::mapping::Mapping;
 use super::options;
 use super::process::{Identity, MappedFile};
 use crate::error::{Code, Fault, Result};
@@ -19,6 +17,8 @@ use crate::layout::{
     Counters, FIRST_BAND_OFFSET, HEADER_BYTES, NAMES_OFFSET, PARTICIPANT_MAX, PARTICIPANTS_OFFSET, Participant,
     RECORDERS_OFFSET, Recorder, RegionHeader, SLOT_BYTES, Slot,
 };
+use crate::os::fork;
+use crate::os::mapping::Mapping;
 use crate::sync::{AtomicU32, Ordering, Zeroed};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};

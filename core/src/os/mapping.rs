@@ -5,8 +5,7 @@
 //! channel, that storage was allocated for it. In a child of fork the mapping does not exist, and the addresses may
 //! have been given to something else; there it is neither used nor ended.
 
-use super::fork;
-use super::os::{self, Access, Advice, Descriptor};
+use super::{Access, Advice, Descriptor, fork};
 use crate::layout::{
     AnnexHeader, ChannelEntry, ChannelName, Counters, Group, Participant, Recorder, RegionHeader, Slot,
 };
@@ -17,7 +16,7 @@ use std::ptr::NonNull;
 ///
 /// # Safety
 /// Any bytes are a valid value, and every part that can change changes through atomics or cells.
-pub(super) unsafe trait InMapping {}
+pub(crate) unsafe trait InMapping {}
 
 // SAFETY: layout.rs makes them of atomics, of bytes and of padding, all of which take any value.
 unsafe impl InMapping for RegionHeader {}
@@ -40,7 +39,7 @@ unsafe impl InMapping for Group {}
 
 /// A mapping, ended when dropped.
 #[derive(Debug)]
-pub(super) struct Mapping {
+pub(crate) struct Mapping {
     base: NonNull<u8>,
     bytes: usize,
     generation: u32,
@@ -56,14 +55,14 @@ impl Mapping {
     pub fn new(descriptor: &Descriptor, bytes: u64, access: Access) -> io::Result<Self> {
         let bytes = usize::try_from(bytes).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
         let generation = fork::generation();
-        let mapping = Self { base: os::map(descriptor, bytes, access)?, bytes, generation };
-        os::advise(mapping.base, bytes, Advice::NotForked)?;
+        let mapping = Self { base: super::map(descriptor, bytes, access)?, bytes, generation };
+        super::advise(mapping.base, bytes, Advice::NotForked)?;
         Ok(mapping)
     }
 
     /// Advises the kernel about all of it.
     pub fn advise(&self, advice: Advice) -> io::Result<()> {
-        os::advise(self.base, self.bytes, advice)
+        super::advise(self.base, self.bytes, advice)
     }
 
     /// An address in it, as /proc/PID/maps prints it.
@@ -96,8 +95,8 @@ impl Mapping {
 impl Drop for Mapping {
     fn drop(&mut self) {
         if self.generation == fork::generation() {
-            // SAFETY: made by `os::map` in this process, and every borrow has ended.
-            unsafe { os::unmap(self.base, self.bytes) };
+            // SAFETY: made by `map` in this process, and every borrow has ended.
+            unsafe { super::unmap(self.base, self.bytes) };
         }
     }
 }

@@ -8,8 +8,7 @@
 //! The gate keeps a fork from happening between the opening of a descriptor and its entry in the table. It is waited
 //! for a bounded time only: a fork is never stopped by us.
 
-use super::os::{self, Descriptor};
-use super::refused;
+use super::{Descriptor, refused};
 use crate::error::{Code, Error, Result};
 use crate::sync::{AtomicU32, Ordering};
 use std::io;
@@ -36,10 +35,10 @@ pub(crate) fn generation() -> u32 {
 
 /// A place in the table.
 #[derive(Debug)]
-pub(super) struct Place(usize);
+pub(crate) struct Place(usize);
 
 /// Makes a descriptor with `open` and puts it into the table, so that no child of fork keeps it.
-pub(super) fn open_registered(open: impl FnOnce() -> Result<Descriptor>) -> Result<(Descriptor, Place)> {
+pub(crate) fn open_registered(open: impl FnOnce() -> Result<Descriptor>) -> Result<(Descriptor, Place)> {
     register_handlers()?;
     let _gate = Gate::enter();
     let descriptor = open()?;
@@ -54,7 +53,7 @@ pub(super) fn open_registered(open: impl FnOnce() -> Result<Descriptor>) -> Resu
 }
 
 /// Closes a descriptor and takes it out of the table.
-pub(super) fn close_registered(descriptor: Descriptor, place: &Place) {
+pub(crate) fn close_registered(descriptor: Descriptor, place: &Place) {
     let _gate = Gate::enter();
     TABLE[place.0].store(0, Ordering::Relaxed);
     drop(descriptor);
@@ -66,7 +65,7 @@ impl Gate {
     fn enter() -> Self {
         // sync: fork-gate. Acquire; pairs with the Release that lets go.
         while GATE.swap(1, Ordering::Acquire) != 0 {
-            os::give_way();
+            super::give_way();
         }
         Self
     }
@@ -81,7 +80,7 @@ impl Drop for Gate {
 
 fn register_handlers() -> Result<()> {
     static REFUSAL: OnceLock<Option<io::ErrorKind>> = OnceLock::new();
-    match REFUSAL.get_or_init(|| os::at_fork(before, parent, child).err().map(|cause| cause.kind())) {
+    match REFUSAL.get_or_init(|| super::at_fork(before, parent, child).err().map(|cause| cause.kind())) {
         None => Ok(()),
         Some(kind) => Err(refused("registering what happens at fork", io::Error::from(*kind))),
     }
@@ -94,7 +93,7 @@ extern "C" fn before() {
             IS_FORKING.store(1, Ordering::Relaxed);
             return;
         }
-        os::give_way();
+        super::give_way();
     }
 }
 
@@ -110,7 +109,7 @@ extern "C" fn child() {
     for entry in &TABLE[..high] {
         let number = entry.swap(0, Ordering::Relaxed);
         if number != 0 {
-            os::close(number as i32 - 1);
+            super::close(number as i32 - 1);
         }
     }
     GENERATION.fetch_add(1, Ordering::Relaxed);
