@@ -22,6 +22,7 @@ const LINE_MAX = 500;
 const UNSAFE = [
   'core/src/sync.rs',
   'core/src/sync/',
+  'core/src/log/storage.rs',
   'core/src/os/',
   'core/src/region/liveness.rs',
   'core/src/region/lock.rs',
@@ -48,7 +49,16 @@ const OWN_ATOMICS = [
 ];
 
 /** Modules that may order memory. */
-const ORDERING = ['core/src/sync.rs', 'core/src/sync/', 'core/src/os/', 'core/src/region/', 'core/src/ring/', ...OWN_ATOMICS];
+const ORDERING = [
+  'core/src/sync.rs',
+  'core/src/sync/',
+  'core/src/os/',
+  'core/src/region/',
+  'core/src/ring/',
+  'core/src/log/',
+  'core/src/recorded/',
+  ...OWN_ATOMICS,
+];
 
 /** Modules that may name std's atomics; everybody else goes through `sync.rs`, so that loom can stand in. */
 const ATOMICS = ['core/src/sync.rs', 'core/src/sync/', ...OWN_ATOMICS];

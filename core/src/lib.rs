@@ -2,12 +2,15 @@
 //! others go on.
 //!
 //! [`layout`] states every shared byte, [`sync`] is the only door to atomics, [`error`] numbers every failure. [`ring`]
-//! is the protocol over borrowed memory and compiles without std; [`region`] gives it files, locks and futexes.
+//! is the protocol over borrowed memory and compiles without std; [`region`] gives it files, locks and futexes. [`log`]
+//! keeps records on disk.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 
 pub mod error;
 pub mod layout;
+#[cfg(not(loom))]
+pub mod log;
 pub mod ring;
 mod schema;
 pub mod sync;

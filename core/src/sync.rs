@@ -47,7 +47,7 @@ macro_rules! zeroed {
     };
 }
 #[cfg(not(loom))]
-zeroed!(AtomicU16, AtomicU32, AtomicU64);
+zeroed!(AtomicU8, AtomicU16, AtomicU32, AtomicU64);
 
 /// Makes everything before it visible before anything after it, on every processor.
 #[inline(always)]

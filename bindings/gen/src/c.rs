@@ -4,10 +4,10 @@
 //! library may store to them.
 
 use crate::signatures::{FLAGS, SIGNATURES, Signature};
-use crate::{GLUE, Kind, origin, snake, wrapped};
+use crate::{GLUE, Kind, constants, origin, snake, structs, wrapped};
 use std::fmt::Write as _;
 use tailrace_core::error::CODES;
-use tailrace_core::layout::{CONSTANTS, STRUCTS, Struct, layout_hash};
+use tailrace_core::layout::{Struct, layout_hash};
 
 const WIDTH: usize = 100;
 
@@ -54,7 +54,7 @@ pub fn header() -> String {
     text.push_str("\n/* The layout. */\n");
     let hash = format!("UINT32_C(0x{:08X})", layout_hash());
     define(&mut text, "LAYOUT_HASH", &hash, "Of these structures.");
-    for constant in CONSTANTS {
+    for constant in constants() {
         let value = number(constant.value);
         define(&mut text, constant.name, &value, constant.doc);
     }
@@ -67,7 +67,7 @@ pub fn header() -> String {
         define(&mut text, flag.name, &value, flag.doc);
     }
     text.push_str("\n/* The shared bytes: others change them, and only the library may store. */\n");
-    for structure in STRUCTS {
+    for structure in structs() {
         print_struct(&mut text, structure);
     }
     text.push_str(HANDLE);
@@ -115,6 +115,7 @@ fn print_struct(text: &mut String, structure: &Struct) {
     _ = writeln!(text, "typedef struct tr_{name} {{");
     for field in structure.fields {
         let declaration = match Kind::of(field) {
+            Kind::U8 => format!("uint8_t {};", field.name),
             Kind::U16 => format!("uint16_t {};", field.name),
             Kind::U32 => format!("uint32_t {};", field.name),
             Kind::U64 => format!("uint64_t {};", field.name),

@@ -4,10 +4,10 @@
 //! small words that the library fills in are typed pointers, for `byref`.
 
 use crate::signatures::{FLAGS, SIGNATURES};
-use crate::{Kind, origin, pascal, wrapped};
+use crate::{Kind, constants, origin, pascal, structs, wrapped};
 use std::fmt::Write as _;
 use tailrace_core::error::{CODES, Code};
-use tailrace_core::layout::{CONSTANTS, STRUCTS, layout_hash};
+use tailrace_core::layout::layout_hash;
 
 const WIDTH: usize = 100;
 
@@ -28,12 +28,12 @@ pub fn package() -> String {
 
 /// Offsets, sizes and constants.
 pub fn layout() -> String {
-    let mut text = format!("# {}.\n", origin(crate::LAYOUT));
+    let mut text = format!("# {}.\n", origin(crate::LAYOUTS));
     text.push_str("\"\"\"Every byte that two processes share.\"\"\"\n\n");
     text.push_str("from typing import Final, NamedTuple\n\n");
     text.push_str("# CRC-32 of the lines `struct.field offset size`.\n");
     _ = writeln!(text, "LAYOUT_HASH: Final = 0x{:08X}", layout_hash());
-    for constant in CONSTANTS {
+    for constant in constants() {
         comment(&mut text, "", constant.doc);
         let value = if constant.value > 0xFFFF_FFFF {
             format!("0x{:016X}", constant.value)
@@ -43,7 +43,7 @@ pub fn layout() -> String {
         _ = writeln!(text, "{}: Final = {value}", constant.name);
     }
     text.push_str(FIELD);
-    for structure in STRUCTS {
+    for structure in structs() {
         class(&mut text, structure.name, structure.doc);
         _ = writeln!(text, "    SIZE: Final = {}", structure.size);
         for field in structure.fields {

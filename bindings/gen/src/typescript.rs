@@ -2,27 +2,28 @@
 //!
 //! A number above 2^53 is printed as a bigint, for a JavaScript number would round it.
 
-use crate::{Kind, origin, wrapped};
+use crate::{Kind, constants, origin, structs, wrapped};
 use std::fmt::Write as _;
 use tailrace_core::error::{CODES, Code};
-use tailrace_core::layout::{CONSTANTS, STRUCTS, layout_hash};
+use tailrace_core::layout::{self, layout_hash};
+use tailrace_core::log;
 
 const WIDTH: usize = 96;
 
 /// Offsets, sizes and constants.
 pub fn layout() -> String {
-    let mut text = format!("// {}.\n\n", origin(crate::LAYOUT));
+    let mut text = format!("// {}.\n\n", origin(crate::LAYOUTS));
     text.push_str(concat!(
         "/** Where a field is, and what its bytes are; integers are little-endian. */\n",
         "export type Field = {\n",
         "  readonly offset: number;\n",
         "  readonly size: number;\n",
-        "  readonly kind: 'u16' | 'u32' | 'u64' | 'bytes' | 'zeros';\n",
+        "  readonly kind: 'u8' | 'u16' | 'u32' | 'u64' | 'bytes' | 'zeros';\n",
         "};\n",
     ));
     text.push_str("\n/** CRC-32 of the lines `struct.field offset size`. */\n");
     _ = writeln!(text, "export const LAYOUT_HASH = 0x{:08x};", layout_hash());
-    for constant in CONSTANTS {
+    for constant in constants() {
         text.push('\n');
         comment(&mut text, "", constant.doc);
         let value = match constant.value {
@@ -31,7 +32,7 @@ pub fn layout() -> String {
         };
         _ = writeln!(text, "export const {} = {value};", constant.name);
     }
-    for structure in STRUCTS {
+    for structure in structs() {
         text.push('\n');
         comment(&mut text, "", structure.doc);
         _ = writeln!(text, "export const {} = {{\n  size: {},", structure.name, structure.size);
@@ -47,11 +48,16 @@ pub fn layout() -> String {
         }
         text.push_str("} as const;\n");
     }
-    text.push_str("\n/** Every structure, in file order. */\nexport const STRUCTS = {\n");
-    for structure in STRUCTS {
-        _ = writeln!(text, "  {},", structure.name);
+    for (about, name, structures) in [
+        ("Every structure of a region, in file order.", "STRUCTS", layout::STRUCTS),
+        ("Every structure of a log's files.", "LOG_STRUCTS", log::layout::STRUCTS),
+    ] {
+        _ = writeln!(text, "\n/** {about} */\nexport const {name} = {{");
+        for structure in structures {
+            _ = writeln!(text, "  {},", structure.name);
+        }
+        text.push_str("} as const;\n");
     }
-    text.push_str("} as const;\n");
     text
 }
 

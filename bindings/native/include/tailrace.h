@@ -113,6 +113,32 @@ extern "C" {
 #define TR_RECORD_HEADER_BYTES 40
 /* Byte offset, in a region's lock space, of the region lock. */
 #define TR_LOCK_OFFSET UINT64_C(0x4000000000000000)
+/* First eight bytes of a segment: "TAILRLOG" read as a number. */
+#define TR_SEGMENT_MAGIC UINT64_C(0x474F4C524C494154)
+/* First eight bytes of a copy of the cursors: "TAILCURS" read as a number. */
+#define TR_CURSORS_MAGIC UINT64_C(0x535255434C494154)
+#define TR_LOG_VERSION 1                   /* Version of segments and cursors. */
+#define TR_FRAME_VERSION 1                 /* Version of frames. */
+#define TR_SEGMENT_HEADER_BYTES 64         /* Offset of a segment's first frame. */
+#define TR_FRAME_HEADER_BYTES 32           /* Bytes before the payload of a frame. */
+#define TR_COMMIT_BYTES 64                 /* Bytes of the payload of a COMMIT frame. */
+#define TR_COMMIT_FRAME_BYTES 104          /* Bytes of a whole COMMIT frame. */
+#define TR_SEGMENT_BYTES 100000000         /* Bytes of a segment, unless told otherwise. */
+#define TR_APPEND_MAX 1048576              /* Longest payload of one append, bytes. */
+#define TR_BATCH_RECORDS_MAX 1024          /* Most records of one batch. */
+/* Most payload bytes of a batch of more than one record. */
+#define TR_BATCH_BYTES_MAX 1048576
+#define TR_CURSORS_BYTES 65536             /* Bytes of one copy in the file `cursors`. */
+#define TR_CURSORS_MAX 1000                /* Groups that a log has room for. */
+#define TR_INDEX_STEP_BYTES 65536          /* Bytes between two entries of an index. */
+#define TR_FRAME_COMMIT 1                  /* The frame ends a batch. */
+/* The payload is its uncompressed length, u32, and an LZ4 block. */
+#define TR_FRAME_COMPRESSED 2
+#define TR_FRAME_TOMBSTONE 4               /* Nothing was written here: its writer died. */
+/* The frame continues a message begun in an earlier one. */
+#define TR_FRAME_CONTINUATION 8
+/* The payload begins with the length of the whole message, u32, and zero, u32. */
+#define TR_FRAME_LONG 16
 
 /* Arguments of the functions. */
 #define TR_OPEN_READ_ONLY 1                /* Open: map read-only; ungated streams only. */
@@ -335,6 +361,92 @@ typedef struct tr_group {
 TR_SIZE(group, 128); TR_AT(group, state, 0); TR_AT(group, channel, 4); TR_AT(group, name, 8);
 TR_AT(group, committed, 56); TR_AT(group, next, 64); TR_AT(group, takeovers, 72);
 TR_AT(group, padding, 80);
+
+/* The start of a segment. */
+typedef struct tr_segment_header {
+    uint64_t magic;                /* `SEGMENT_MAGIC`. */
+    uint32_t version;              /* `LOG_VERSION`. */
+    uint32_t crc;                  /* CRC-32 of the 64 bytes with this field 0. */
+    uint64_t first_sequence;       /* Sequence of its first frame; its name. */
+    uint64_t created_ns;           /* When it was begun, nanoseconds since 1970. */
+    uint8_t log_id[16];            /* Random id of the log. */
+    uint8_t padding[16];           /* Zero. */
+} tr_segment_header;
+TR_SIZE(segment_header, 64); TR_AT(segment_header, magic, 0); TR_AT(segment_header, version, 8);
+TR_AT(segment_header, crc, 12); TR_AT(segment_header, first_sequence, 16);
+TR_AT(segment_header, created_ns, 24); TR_AT(segment_header, log_id, 32);
+TR_AT(segment_header, padding, 48);
+
+/* What stands before the payload of a frame; after it come the CRC-32 of everything before, and
+ * zeros to 8. */
+typedef struct tr_frame_header {
+    uint64_t sequence;             /* Number of the record; dense. */
+    uint32_t length;               /* Stored bytes of payload. */
+    uint8_t flags;                 /* `FRAME_*` bits. */
+    uint8_t version;               /* `FRAME_VERSION`. */
+    uint16_t sender_runtime;       /* `RUNTIME_*`. */
+    uint64_t timestamp_ns;         /* The writer's clock, nanoseconds since 1970. */
+    uint32_t message_type;         /* The user's number for the kind of message. */
+    uint32_t sender_pid;           /* Process id of the writer. */
+} tr_frame_header;
+TR_SIZE(frame_header, 32); TR_AT(frame_header, sequence, 0); TR_AT(frame_header, length, 8);
+TR_AT(frame_header, flags, 12); TR_AT(frame_header, version, 13);
+TR_AT(frame_header, sender_runtime, 14); TR_AT(frame_header, timestamp_ns, 16);
+TR_AT(frame_header, message_type, 24); TR_AT(frame_header, sender_pid, 28);
+
+/* The payload of a frame that ends a batch. */
+typedef struct tr_commit_payload {
+    /* Sequence of the first record of the batch; one above the frame's own when there is none (a seal). */
+    uint64_t first_sequence;
+    uint64_t synced_sequence;      /* Last sequence known durable when this was written. */
+    uint8_t log_id[16];            /* Random id of the log. */
+    uint8_t region_id[16];         /* The region whose channel is recorded, or zero. */
+    uint64_t base;                 /* Log sequence of position 0 of that channel; wrapping. */
+    uint32_t channel;              /* That channel's index. */
+    uint8_t padding[4];            /* Zero. */
+} tr_commit_payload;
+TR_SIZE(commit_payload, 64); TR_AT(commit_payload, first_sequence, 0);
+TR_AT(commit_payload, synced_sequence, 8); TR_AT(commit_payload, log_id, 16);
+TR_AT(commit_payload, region_id, 32); TR_AT(commit_payload, base, 48);
+TR_AT(commit_payload, channel, 56); TR_AT(commit_payload, padding, 60);
+
+/* The file `tail`: what those who wait for records look at. A hint, made again by each writer. */
+typedef struct tr_log_tail {
+    uint64_t written_sequence;     /* Last sequence that was written. */
+    uint64_t durable_sequence;     /* Last sequence that is on disk. */
+    uint32_t signal;               /* Futex word of those who follow. */
+    uint32_t state;                /* 0, or the negative code for which writing has stopped. */
+    uint8_t log_id[16];            /* Random id of the log. */
+    uint8_t padding[4056];         /* Zero. */
+} tr_log_tail;
+TR_SIZE(log_tail, 4096); TR_AT(log_tail, written_sequence, 0); TR_AT(log_tail, durable_sequence, 8);
+TR_AT(log_tail, signal, 16); TR_AT(log_tail, state, 20); TR_AT(log_tail, log_id, 24);
+TR_AT(log_tail, padding, 40);
+
+/* The start of each copy in the file `cursors`. */
+typedef struct tr_cursors_header {
+    uint64_t magic;                /* `CURSORS_MAGIC`. */
+    uint32_t version;              /* `LOG_VERSION`. */
+    /* CRC-32 of the header and the entries that are counted, with this field 0. */
+    uint32_t crc;
+    uint64_t generation;           /* The valid copy with the higher one counts. */
+    uint8_t log_id[16];            /* Random id of the log. */
+    uint32_t count;                /* Entries that follow. */
+    uint8_t padding[20];           /* Zero. */
+} tr_cursors_header;
+TR_SIZE(cursors_header, 64); TR_AT(cursors_header, magic, 0); TR_AT(cursors_header, version, 8);
+TR_AT(cursors_header, crc, 12); TR_AT(cursors_header, generation, 16);
+TR_AT(cursors_header, log_id, 24); TR_AT(cursors_header, count, 40);
+TR_AT(cursors_header, padding, 44);
+
+/* The position of one group. */
+typedef struct tr_cursor_entry {
+    uint8_t name[48];              /* UTF-8, NUL-padded. */
+    uint64_t sequence;             /* Lowest sequence that the group has not finished. */
+    uint64_t updated_ns;           /* When it was stored, nanoseconds since 1970. */
+} tr_cursor_entry;
+TR_SIZE(cursor_entry, 64); TR_AT(cursor_entry, name, 0); TR_AT(cursor_entry, sequence, 48);
+TR_AT(cursor_entry, updated_ns, 56);
 
 /* A region, a producer or a consumer: index and generation, never a pointer. 0 is none. */
 typedef int64_t tr_handle;

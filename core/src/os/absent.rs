@@ -138,6 +138,11 @@ pub fn is_symbolic_link(_error: &io::Error) -> bool {
     false
 }
 
+/// Never reached.
+pub fn free_bytes(_path: &Path) -> io::Result<u64> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 pub fn is_no_space(_error: &io::Error) -> bool {
     false
 }

@@ -389,3 +389,14 @@ pub fn stop_here(descriptor: i32, name: &str) {
     // SAFETY: no memory is passed.
     unsafe { libc::raise(libc::SIGSTOP) };
 }
+
+/// Bytes that an ordinary user may still write to the file system of `path`.
+pub fn free_bytes(path: &Path) -> io::Result<u64> {
+    let path = terminated(path)?;
+    let mut seen = MaybeUninit::<libc::statvfs>::uninit();
+    // SAFETY: the path is NUL-terminated, and the kernel fills the structure it is given.
+    checked(unsafe { libc::statvfs(path.as_ptr(), seen.as_mut_ptr()) })?;
+    // SAFETY: statvfs succeeded, so every field is set.
+    let seen = unsafe { seen.assume_init() };
+    Ok(seen.f_bavail * seen.f_frsize)
+}
