@@ -13,6 +13,7 @@ pub mod layout;
 pub mod log;
 pub mod ring;
 mod schema;
+pub mod start;
 pub mod sync;
 
 #[cfg(all(feature = "std", not(loom)))]

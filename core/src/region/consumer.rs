@@ -8,22 +8,13 @@ use super::{Region, fail};
 use crate::error::{Code, Error, Fault, Result};
 use crate::layout::{CHANNEL_GATED, ROLE_CONSUMER, RUNTIME_RUST};
 use crate::ring::{Message, Polled, Records, Ring, Subscriber, Taker, Wanted};
+use crate::start::From;
 use crate::sync::{AtomicU32, Ordering};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 const BUFFER_BYTES: usize = 64 << 10;
-
-/// Where a subscriber begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum From {
-    /// With what is written from now on.
-    #[default]
-    Latest,
-    /// With the oldest message that is still there.
-    Oldest,
-}
 
 /// How a consumer is opened.
 #[derive(Debug, Clone)]
@@ -75,6 +66,11 @@ impl Region {
         let is_gating = is_stream && (options.gating || flags & CHANNEL_GATED != 0);
         if !is_stream && (options.from.is_some() || options.gating) {
             return fail(Code::ARGUMENT, format!("channel {channel:?} is a queue: it has no `from` and no gating"));
+        }
+        if matches!(options.from, Some(From::Sequence(_) | From::Time(_))) {
+            let message =
+                format!("channel {channel:?} keeps nothing by sequence or time: begin with the latest or the oldest");
+            return fail(Code::UNSUPPORTED, message);
         }
         if shared.is_read_only() && (!is_stream || is_gating) {
             let message =

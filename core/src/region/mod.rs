@@ -47,7 +47,8 @@ mod unblock;
 mod watch;
 
 pub use crate::ring::{Look, Message, Packed, Payloads, Polled, Records, Strided, Unblocked};
-pub use consumer::{Batch, Consumer, ConsumerOptions, From, Taken};
+pub use crate::start::From;
+pub use consumer::{Batch, Consumer, ConsumerOptions, Taken};
 pub use options::{ChannelOptions, CreateOptions, Foreign, Kind, OpenOptions};
 pub use producer::{HandleOptions, Producer};
 pub use stats::{ChannelInfo, ClaimedSlot, CounterValues, IntentInfo, ParticipantInfo, RegionStats};
