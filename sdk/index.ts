@@ -6,6 +6,7 @@
 import { native } from './native.ts';
 
 export type { Batch } from './batch.ts';
+export { type Checkpoint, Checkpoints, type Place } from './checkpoint/checkpoints.ts';
 export type { Consumer, ConsumerOptions } from './consumer.ts';
 export { type Code, TailraceError } from './error.ts';
 export { RUNTIME_C, RUNTIME_NODE, RUNTIME_PYTHON, RUNTIME_RUST, RUNTIME_WASM } from './generated/layout.ts';
