@@ -50,7 +50,11 @@ async function loaded(): Promise<typeof import('lmdb')> {
   try {
     return await import('lmdb');
   } catch (error) {
-    throw failure('ERR_UNSUPPORTED', 'checkpoints need the npm package lmdb (3.5.6 or newer, below 4), which could not be loaded', error);
+    throw failure(
+      'ERR_UNSUPPORTED',
+      'checkpoints need the npm package lmdb (3.5.6 or newer, below 4), which could not be loaded',
+      error,
+    );
   }
 }
 
