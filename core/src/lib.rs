@@ -7,10 +7,14 @@
 
 #![cfg_attr(not(feature = "std"), no_std)]
 
+extern crate alloc;
+
+pub mod book;
 pub mod error;
 pub mod layout;
 #[cfg(not(loom))]
 pub mod log;
+pub mod recorded;
 pub mod ring;
 mod schema;
 pub mod start;

@@ -67,11 +67,16 @@ impl Intent {
         position.wrapping_sub(self.first) & POSITION_MASK < self.count
     }
 
-    /// The positions it names, completed to the ones nearest to `near`.
-    pub fn positions(&self, near: u64) -> impl Iterator<Item = u64> + use<> {
+    /// The first position it names, completed to the one nearest to `near`.
+    pub const fn first_near(&self, near: u64) -> u64 {
         let ahead = self.first.wrapping_sub(near) & POSITION_MASK;
         let offset = if ahead > POSITION_MASK / 2 { ahead | !POSITION_MASK } else { ahead };
-        let first = near.wrapping_add(offset);
+        near.wrapping_add(offset)
+    }
+
+    /// The positions it names, completed to the ones nearest to `near`.
+    pub fn positions(&self, near: u64) -> impl Iterator<Item = u64> + use<> {
+        let first = self.first_near(near);
         (0..self.count).map(move |index| first.wrapping_add(index))
     }
 

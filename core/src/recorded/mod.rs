@@ -1,0 +1,10 @@
+//! Recorded channels: streams whose messages are kept in a log, and read from the log or the ring, wherever they are.
+//!
+//! `claims`, `takeover` and `committed` are what the members of a group do to shared memory, over borrowed words and
+//! without std, so that models run them too; everything else stands on regions and files.
+
+mod claims;
+mod committed;
+mod takeover;
+
+pub use claims::{Claims, Membership, Run};
