@@ -30,7 +30,8 @@ def records(directory: Path) -> Iterator[Record]:
         assert (magic, version, zero) == (b"TAILRLOG", 1, bytes(16)), segment
         assert zlib.crc32(data[:12] + bytes(4) + data[16:64]) == crc, segment
         assert (segment.stem, log_id or its_id) == (f"{first:020}", its_id), segment
-        log_id, at, batch, expected = its_id, 64, [], first
+        batch: list[Record] = []
+        log_id, at, expected = its_id, 64, first
         while data[at : at + 32].strip(b"\0") and at + 32 <= len(data):
             number, length, flags, version, runtime, time, kind, pid = FRAME.unpack_from(data, at)
             content, rest = data[at : at + 32 + length], data[at + 32 + length :][:4]
