@@ -78,6 +78,9 @@ codes! {
     PERMISSION = -18, "this user may not do that", "look at the file's owner and mode";
 }
 
+/// Value of an IO error after which nobody knows whether what was asked for has happened: the record may be on disk.
+pub const OUTCOME_UNKNOWN: u64 = 1;
+
 /// What rings say: a code, and the one number that helps to understand it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fault {

@@ -1,10 +1,49 @@
 //! Log: records on disk, in order, and what is known of their durability.
+//!
+//! A log is a directory (`layout` has every byte). Its sequences are dense u64 from 1; one is *issued* when it is
+//! durable, and then never again, whatever crashes. One [`Log`] writes it; any number of readers, in any process, live.
+//!
+//! ```text
+//!   append, submit          `batch`, being filled      `appender`              `syncer`
+//!   any thread        ----> sequences given,     ----> one pwrite with   ----> one fdatasync for all
+//!                           room is reserved           its COMMIT              that was written before
+//! ```
+//! Four locks, always taken in this order, and what each guards:
+//! 1. *sync*: the one fdatasync, and every change of segment. An error of an fdatasync is told to one caller only, so a
+//!    second one must not begin before the first is known to have gone well.
+//! 2. *writing*: the file and the offset where the next batch goes.
+//! 3. *queue*: the batch being filled. A record is accepted only when the segment has room for it, for its COMMIT and
+//!    for a seal after it: what was accepted can be written without a byte of new storage.
+//! 4. *progress*: what was written and what is durable, for those who wait. Nobody else is locked under it.
+//!
+//! Always true: durable <= written <= accepted. `written` moves when the pwrite with the COMMIT has returned, `durable`
+//! when an fdatasync has returned, to what was written when it *began*. Acknowledgements are in order, because a
+//! sequence is acknowledged by comparing it with `durable`.
+//!
+//! Whoever finds the disk idle syncs himself (two thread hand-overs cost more than the disk); while a sync is under
+//! way the others only put their records into the batch, and the sync thread writes and syncs them together when the
+//! disk is free. There is no linger. The thread also seals after 10 ms without work; `spare` fills segments ahead.
+//!
+//! An error of a write, an fsync or a rename *poisons*: every waiter is told that the outcome is unknown, nothing is
+//! written or synced any more, only a fresh open clears it. A full disk is not such an error: it is met where a segment
+//! is made, before anything was accepted. A thread that panics poisons too, and never leaves others waiting.
 
 pub mod frame;
 pub mod layout;
+#[cfg(feature = "std")]
+pub mod options;
+#[cfg(feature = "std")]
+pub mod record;
+#[cfg(feature = "std")]
+pub mod segment;
 #[cfg(feature = "std")]
 pub mod storage;
 #[cfg(feature = "std")]
 pub(crate) mod scan;
 #[cfg(all(test, feature = "std", target_os = "linux", not(miri)))]
 pub(crate) mod testing;
+
+#[cfg(feature = "std")]
+pub use options::{LogOptions, Progress, ProgressFn};
+#[cfg(feature = "std")]
+pub use record::Record;
