@@ -6,7 +6,7 @@ use super::shared::Shared;
 use super::watch::{NOTE_DEAD_TAKER, NOTE_OWED, NOTE_SLEPT, Watch};
 use super::{Region, fail};
 use crate::error::{Code, Error, Fault, Result};
-use crate::layout::{CHANNEL_GATED, ROLE_CONSUMER, RUNTIME_RUST};
+use crate::layout::{CHANNEL_GATED, CHANNEL_RECORDED, ROLE_CONSUMER, RUNTIME_RUST};
 use crate::ring::{Message, Polled, Records, Ring, Subscriber, Taker, Wanted};
 use crate::start::From;
 use crate::sync::{AtomicU32, Ordering};
@@ -62,6 +62,9 @@ impl Region {
         let shared = self.shared();
         shared.check()?;
         let flags = shared.channel(shared.find_channel(channel)?)?.flags;
+        if flags & CHANNEL_RECORDED != 0 {
+            return fail(Code::UNSUPPORTED, format!("channel {channel:?} is recorded: it is read with its log"));
+        }
         let is_stream = super::options::kind_of(flags) == super::Kind::Stream;
         let is_gating = is_stream && (options.gating || flags & CHANNEL_GATED != 0);
         if !is_stream && (options.from.is_some() || options.gating) {

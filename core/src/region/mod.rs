@@ -28,6 +28,7 @@
 mod channel;
 mod consumer;
 mod create;
+mod durability;
 mod guard;
 mod liveness;
 mod lock;
@@ -49,6 +50,7 @@ mod watch;
 pub use crate::ring::{Look, Message, Packed, Payloads, Polled, Records, Strided, Unblocked};
 pub use crate::start::From;
 pub use consumer::{Batch, Consumer, ConsumerOptions, Taken};
+pub use durability::Durability;
 pub use options::{ChannelOptions, CreateOptions, Foreign, Kind, OpenOptions};
 pub use producer::{HandleOptions, Producer};
 pub use stats::{ChannelInfo, ClaimedSlot, CounterValues, IntentInfo, ParticipantInfo, RegionStats};
@@ -56,6 +58,8 @@ pub use watch::Watch;
 
 use crate::error::{Code, Error, Result};
 use crate::os::{absolute, fail, refused};
+#[allow(unused_imports, reason = "recorded/ stands on it")]
+pub(crate) use seat::{Joining, Seat};
 use shared::Shared;
 use std::fmt;
 use std::path::Path;

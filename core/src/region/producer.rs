@@ -5,7 +5,7 @@ use super::watch::Watch;
 use super::{Region, fail};
 use crate::error::{Code, Error, Fault, Result};
 use crate::layout::{ROLE_PRODUCER, RUNTIME_RUST};
-use crate::ring::{Host, Payloads, Wanted, Writer};
+use crate::ring::{Host, Payloads, Sleeper, Wanted, Writer};
 use std::fmt;
 use std::time::Duration;
 
@@ -57,8 +57,10 @@ impl Payloads for One<'_> {
 /// # Ok::<(), tailrace_core::error::Error>(())
 /// ```
 pub struct Producer {
-    writer: Writer<'static>,
-    seat: Seat,
+    pub(super) writer: Writer<'static>,
+    /// What it learns about waiting for the disk.
+    pub(super) for_disk: Sleeper,
+    pub(super) seat: Seat,
 }
 
 impl Region {
@@ -66,7 +68,7 @@ impl Region {
     ///
     /// # Errors
     /// NOT_FOUND, CORRUPT, BUSY (the region lock, or the exclusive role: naming the holder), NO_SPACE (participants),
-    /// PERMISSION (read-only), UNSUPPORTED (recorded channels), GONE, FORKED.
+    /// PERMISSION (read-only), GONE, FORKED.
     pub fn open_producer(&self, channel: &str, options: &HandleOptions) -> Result<Producer> {
         if self.shared().is_read_only() {
             return fail(Code::PERMISSION, format!("{} was opened for reading only", self.path().display()));
@@ -76,7 +78,7 @@ impl Region {
             Joining { channel, role: ROLE_PRODUCER, label: &options.label, runtime: options.runtime, is_oldest: false };
         let seat = Seat::join(self.shared(), &joining)?;
         let writer = Writer::new(seat.ring()?, seat.member(), seat.shared().identity().pid, options.runtime);
-        Ok(Producer { writer, seat })
+        Ok(Producer { writer, for_disk: Sleeper::default(), seat })
     }
 }
 
@@ -163,9 +165,23 @@ impl Producer {
         deadline(&**self.seat.shared(), timeout)
     }
 
-    /// Sequence of the newest message that this handle wrote: its position + 1; 0 before the first.
+    /// Sequence of the newest message that this handle wrote, 0 before the first: its position + 1; on a recorded channel
+    /// its number in the log, which is 0, for not known yet, until the channel is bound to one.
+    #[inline]
     pub fn last_sequence(&self) -> u64 {
-        self.writer.last_position().wrapping_add(1)
+        let position = self.writer.last_position();
+        if self.writer.ring().recorder().is_some() {
+            return self.recorded_sequence(position);
+        }
+        position.wrapping_add(1)
+    }
+
+    #[cold]
+    fn recorded_sequence(&self, position: u64) -> u64 {
+        match self.writer.ring().base() {
+            Some(base) if position != u64::MAX => base.wrapping_add(position),
+            _ => 0,
+        }
     }
 
     /// Longest message that this channel takes, bytes.

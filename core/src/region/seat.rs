@@ -14,8 +14,8 @@ use super::guard::RegionGuard;
 use super::shared::Shared;
 use crate::error::{Code, Error, Result};
 use crate::layout::{
-    CHANNEL_RECORDED, Participant, ROLE_CONSUMER, ROLE_GATING_SUBSCRIBER, ROLE_PRODUCER, ROLE_SUBSCRIBER, STATE_FREE,
-    STATE_JOINING, STATE_LIVE,
+    CHANNEL_RECORDED, Participant, ROLE_CONSUMER, ROLE_GATING_SUBSCRIBER, ROLE_PRODUCER, ROLE_SUBSCRIBER, ROLE_TOOL,
+    STATE_FREE, STATE_JOINING, STATE_LIVE,
 };
 use crate::ring::{Memory, Ring, Subscriber, step};
 use crate::sync::{AtomicU32, Ordering, Zeroed};
@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 /// What a handle says of itself when it joins.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Joining<'a> {
+pub(crate) struct Joining<'a> {
     pub channel: &'a str,
     pub role: u32,
     pub label: &'a str,
@@ -38,7 +38,7 @@ enum Entry {
 }
 
 /// A handle's place in a region.
-pub(super) struct Seat {
+pub(crate) struct Seat {
     shared: Arc<Shared>,
     channel: u32,
     entry: Entry,
@@ -50,10 +50,6 @@ impl Seat {
     pub fn join(shared: &Arc<Shared>, joining: &Joining<'_>) -> Result<Self> {
         shared.check()?;
         let channel = shared.find_channel(joining.channel)?;
-        let flags = shared.channel(channel)?.flags;
-        if flags & CHANNEL_RECORDED != 0 {
-            return fail(Code::UNSUPPORTED, format!("channel {:?} is recorded: it needs the log", joining.channel));
-        }
         let entry = if shared.is_foreign() || shared.is_read_only() {
             Entry::Private(Arc::new(Participant::zeroed()))
         } else {
@@ -135,8 +131,7 @@ impl Seat {
         let member = &self.shared.participants()[index as usize];
         match self.shared.try_lock() {
             Some(_guard) if !holds_slots => {
-                let entry = self.shared.entry(self.channel);
-                for role in [&entry.exclusive_writer, &entry.exclusive_reader] {
+                for role in self.ring().iter().flat_map(Ring::roles) {
                     if role.load(Ordering::Relaxed) == index + 1 {
                         role.store(0, Ordering::Release);
                     }
@@ -172,6 +167,7 @@ impl Shared {
             participants: if self.is_read_only() { &[] } else { self.participants() },
             participants_high: self.participants_high(),
             counters: self.counters(channel),
+            recorder: (flags & CHANNEL_RECORDED != 0).then(|| self.recorder(channel)),
         };
         Ok(Ring::new(channel, flags, memory))
     }
@@ -193,7 +189,7 @@ impl Shared {
 /// Fills in an entry and makes it live. The caller holds the region lock.
 fn take_entry(shared: &Shared, channel: u32, joining: &Joining<'_>) -> Result<u32> {
     let ring = shared.ring(channel)?;
-    let role = exclusive_role(&ring, joining.role);
+    let role = single_role(&ring, joining.role);
     if let Some(role) = role {
         claim_role(shared, &ring, role, joining)?;
     }
@@ -209,7 +205,7 @@ fn take_entry(shared: &Shared, channel: u32, joining: &Joining<'_>) -> Result<u3
         role.store(index + 1, Ordering::Release);
         step("join.role");
     }
-    if ring.is_stream() && joining.role != ROLE_PRODUCER {
+    if ring.is_stream() && matches!(joining.role, ROLE_SUBSCRIBER | ROLE_GATING_SUBSCRIBER) {
         Subscriber::enter(&ring, member, joining.is_oldest);
     } else {
         member.state.store(STATE_LIVE, Ordering::Release);
@@ -218,22 +214,28 @@ fn take_entry(shared: &Shared, channel: u32, joining: &Joining<'_>) -> Result<u3
     Ok(index)
 }
 
-fn exclusive_role<'m>(ring: &Ring<'m>, role: u32) -> Option<&'m AtomicU32> {
+/// The word that names the holder, of a role that one participant has at a time. A tool on a channel is its recorder.
+fn single_role<'m>(ring: &Ring<'m>, role: u32) -> Option<&'m AtomicU32> {
     match role {
         ROLE_PRODUCER => ring.exclusive_writer(),
         ROLE_CONSUMER => ring.exclusive_reader(),
+        ROLE_TOOL => ring.recorder().map(|recorder| &recorder.participant),
         _ => None,
     }
 }
 
-/// Makes sure that nobody living holds an exclusive role, and clears up behind a writer that died.
+/// Makes sure that nobody living holds the role, and clears up behind a writer that died.
 fn claim_role(shared: &Shared, ring: &Ring<'_>, role: &AtomicU32, joining: &Joining<'_>) -> Result<()> {
     if let Some(holder) = role.load(Ordering::Acquire).checked_sub(1) {
         let member = shared.participants().get(holder as usize);
         if let Some(member) = member.filter(|_| !shared.is_dead(holder)) {
             let pid = member.pid.load(Ordering::Relaxed);
-            let what = if joining.role == ROLE_PRODUCER { "producer" } else { "consumer" };
-            let message = format!("process {pid} is the one {what} of channel {:?}", joining.channel);
+            let what = match joining.role {
+                ROLE_PRODUCER => "one producer",
+                ROLE_CONSUMER => "one consumer",
+                _ => "recorder",
+            };
+            let message = format!("process {pid} is the {what} of channel {:?}", joining.channel);
             return Err(Error::new(Code::BUSY, message).with_value(u64::from(pid)));
         }
         role.store(0, Ordering::Release);

@@ -232,7 +232,6 @@ impl Shared {
     ///
     /// # Panics
     /// In a region without annex.
-    #[allow(dead_code, reason = "recorded/ stands on it")]
     pub(crate) fn recorder(&self, channel: u32) -> &Recorder {
         assert!(!self.is_foreign(), "callers ask whether there is an annex");
         &self.mapping.views(RECORDERS_OFFSET, CHANNEL_MAX as usize)[channel as usize]

@@ -1,22 +1,33 @@
 //! Room: what a writer may claim, by the slots and by the gate.
 //!
-//! Gating: writers of a stream wait for the slowest live gating subscriber.
+//! Gating: writers of a stream wait for the slowest live gating subscriber, and on a recorded channel for the recorder,
+//! **whether or not one is alive**: what is not in the log's file is not written over. With none, the ring fills and
+//! writers find no room until there is one again.
 //!
 //! A writer keeps the minimum of their cursors and looks again only when it hits it. It starts from *tail*, not from
 //! infinity: a subscriber that joins after the look begins at a tail that is no smaller, because it loads tail again
-//! after it is visible. With nobody gating, the minimum is that tail, and the next look is a lap away.
+//! after it is visible. With nobody gating, the minimum is that tail, and the next look is a lap away. A recorder's
+//! position only grows, so an old one is merely too small.
 
 use super::Ring;
 use crate::layout::{ROLE_GATING_SUBSCRIBER, STATE_LIVE};
 use crate::sync::{Ordering, full_fence};
 
 impl Ring<'_> {
-    /// The smallest cursor of the live gating subscribers, or tail.
+    /// The smallest of the cursors of the live gating subscribers, the position recorded, and tail.
     pub(super) fn gate(&self) -> u64 {
         // sync: gate-join. The fence pairs with the one in `Subscriber::enter`: either the joiner sees this tail, or we
         // see the joiner.
         let mut least = self.entry.tail.load(Ordering::Acquire);
         full_fence();
+        if let Some(recorder) = self.recorder {
+            // sync: recorded-position. Acquire; pairs with the Release store after the write to the log, which comes
+            // after the copy.
+            let recorded = recorder.recorded_position.load(Ordering::Acquire);
+            if (recorded.wrapping_sub(least) as i64) < 0 {
+                least = recorded;
+            }
+        }
         for (_, member) in self.members() {
             if member.state.load(Ordering::Acquire) == STATE_LIVE
                 && member.role.load(Ordering::Relaxed) == ROLE_GATING_SUBSCRIBER

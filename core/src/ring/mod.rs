@@ -23,11 +23,13 @@
 //! holder stops everybody), a count of sleepers (a killed sleeper would leak one), a bit in the sequence for "being
 //! written" (programs that know only the published layout compare sequences).
 //!
-//! The files: `write` claims and publishes, `take` and `claim` claim and release, `plan` reads what is in the slots without
-//! trusting it, `run` is the short way for plain messages, `stream` reads behind a cursor, `gate` holds writers back, `wait` sleeps and wakes, `repair` mends what
-//! the dead left, `heir` delivers what they had taken, `record` is the form in which batches leave the core.
+//! The files: `write` claims and publishes, `take` and `claim` claim and release, `plan` reads what is in the slots
+//! without trusting it, `run` is the short way for plain messages, `stream` reads behind a cursor, `scribe` reads for
+//! the log, `recording` tells what is in it, `gate` holds writers back, `wait` sleeps and wakes, `repair` mends what the
+//! dead left, `heir` delivers what they had taken, `record` is the form in which batches leave the core.
 
 mod claim;
+mod excerpt;
 mod gate;
 mod heir;
 pub mod host;
@@ -35,29 +37,35 @@ pub mod intent;
 #[cfg(all(test, not(loom)))]
 mod kills;
 #[cfg(all(test, loom))]
-mod model;
+pub(crate) mod model;
 mod payloads;
 mod plan;
+mod racing;
 mod record;
+mod recording;
 mod repair;
 #[cfg(all(test, not(loom)))]
 mod rules;
 mod run;
+mod scribe;
 mod slot;
 mod stream;
 mod take;
 #[cfg(all(test, not(loom)))]
-mod testing;
+pub(crate) mod testing;
 #[cfg(all(test, not(loom)))]
 mod threads;
 mod wait;
 mod watch;
 mod write;
 
+pub use excerpt::{End, Excerpt, Span};
 pub use host::{Host, step};
 pub use payloads::{Packed, Payloads, Strided};
 pub use record::{Message, Polled, Records};
+pub use recording::DurableWait;
 pub use repair::{Repair, Unblocked};
+pub use scribe::{Scribe, Sheet, SlotHeader};
 pub use stream::Subscriber;
 pub use take::Taker;
 pub use wait::{Look, Sleeper};
@@ -66,8 +74,8 @@ pub use write::Writer;
 
 use crate::layout::{
     CHANNEL_EXCLUSIVE_CONSUMER, CHANNEL_EXCLUSIVE_PRODUCER, CHANNEL_FOREIGN_CODE, CHANNEL_FOREIGN_DOCUMENT,
-    CHANNEL_KIND_MASK, CHANNEL_STREAM, ChannelEntry, Counters, FOREIGN_CODE_PAYLOAD_OFFSET, FOREIGN_DOCUMENT_PAYLOAD,
-    MESSAGE_MAX, Participant, SLOT_PAYLOAD, Slot,
+    CHANNEL_KIND_MASK, CHANNEL_RECORDED, CHANNEL_STREAM, ChannelEntry, Counters, FOREIGN_CODE_PAYLOAD_OFFSET,
+    FOREIGN_DOCUMENT_PAYLOAD, MESSAGE_MAX, Participant, Recorder, SLOT_PAYLOAD, Slot,
 };
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
@@ -87,6 +95,7 @@ pub struct Ring<'m> {
     participants: &'m [Participant],
     high: &'m AtomicU32,
     counters: &'m Counters,
+    recorder: Option<&'m Recorder>,
 }
 
 /// The memory a [`Ring`] borrows.
@@ -102,16 +111,21 @@ pub struct Memory<'m> {
     pub participants_high: &'m AtomicU32,
     /// Its counters.
     pub counters: &'m Counters,
+    /// What is recorded of it; on recorded channels, and only there.
+    pub recorder: Option<&'m Recorder>,
 }
 
 impl<'m> Ring<'m> {
     /// A ring over `memory`, with the flags that were checked when the channel was opened.
     ///
     /// # Panics
-    /// When the number of slots is no power of two, or below 2: whoever opens a channel checks that before.
+    /// When the number of slots is no power of two, or below 2, or a recorded channel has no recorder's entry: whoever
+    /// opens a channel checks that before.
     pub fn new(channel: u32, flags: u32, memory: Memory<'m>) -> Self {
         let capacity = memory.slots.len() as u64;
         assert!(capacity >= 2 && capacity.is_power_of_two(), "capacity is checked when a channel is opened");
+        let is_recorded = flags & CHANNEL_RECORDED != 0;
+        assert!(is_recorded == memory.recorder.is_some(), "recorded channels have a recorder's entry");
         Self {
             channel,
             flags,
@@ -121,6 +135,7 @@ impl<'m> Ring<'m> {
             participants: memory.participants,
             high: memory.participants_high,
             counters: memory.counters,
+            recorder: memory.recorder,
         }
     }
 
@@ -231,6 +246,12 @@ impl<'m> Ring<'m> {
 
     pub(crate) fn exclusive_reader(&self) -> Option<&'m AtomicU32> {
         (self.flags & CHANNEL_EXCLUSIVE_CONSUMER != 0).then_some(&self.entry.exclusive_reader)
+    }
+
+    /// The words that name the holders of roles which one participant has at a time.
+    pub(crate) fn roles(&self) -> impl Iterator<Item = &'m AtomicU32> + use<'m> {
+        let recorder = self.recorder.map(|recorder| &recorder.participant);
+        [self.exclusive_writer(), self.exclusive_reader(), recorder].into_iter().flatten()
     }
 }
 

@@ -25,7 +25,10 @@ mod streams;
 
 use super::host::Host;
 use super::{Memory, Message, PATIENCE_NS, Polled, Records, Ring, Subscriber, Taker, Writer};
-use crate::layout::{ChannelEntry, Counters, Participant, ROLE_CONSUMER, ROLE_PRODUCER, STATE_FREE, STATE_LIVE, Slot};
+use crate::layout::{
+    CHANNEL_RECORDED, ChannelEntry, Counters, Participant, ROLE_CONSUMER, ROLE_PRODUCER, Recorder, STATE_FREE,
+    STATE_LIVE, Slot,
+};
 use crate::sync::{AtomicU32, Gap, Ordering, Zeroed, leave_out};
 use loom::sync::{Condvar, Mutex, MutexGuard};
 use loom::thread::{self, ThreadId};
@@ -52,6 +55,7 @@ struct World {
     participants: Vec<Participant>,
     high: AtomicU32,
     counters: Counters,
+    recorder: Recorder,
     region_lock: Mutex<()>,
     dead: Vec<AtomicU32>,
     beds: [Bed; 2],
@@ -71,7 +75,7 @@ impl World {
     /// A ring whose participants have these roles; 0: not joined.
     fn new(flags: u32, roles: [u32; MEMBERS], flaw: Flaw) -> Arc<Self> {
         leave_out(Gap::None);
-        ACTIONS.with(|actions| actions.borrow_mut().clear());
+        forget_actions();
         let slot = |index: u64| {
             let slot = Slot::zeroed();
             slot.sequence.store(index, Ordering::Relaxed);
@@ -92,6 +96,7 @@ impl World {
             participants: roles.map(member).into(),
             high: AtomicU32::field("participants_high"),
             counters: Counters::zeroed(),
+            recorder: Recorder::zeroed(),
             region_lock: Mutex::default(),
             dead: roles.map(|_| AtomicU32::zeroed()).into(),
             beds: Default::default(),
@@ -122,6 +127,7 @@ impl World {
             participants: &self.participants,
             participants_high: &self.high,
             counters: &self.counters,
+            recorder: (self.flags & CHANNEL_RECORDED != 0).then_some(&self.recorder),
         };
         Ring::new(0, self.flags, memory)
     }
@@ -159,16 +165,7 @@ impl World {
 
     /// Runs `act` as participant `index` and kills it at the named step; whether it came there.
     fn dies_at(&self, index: usize, step: &'static str, act: impl FnOnce()) -> bool {
-        let kill = Rc::new(|| resume_unwind(Box::new(Killed)));
-        let me = Some(thread::current().id());
-        ACTIONS.with(|actions| actions.borrow_mut().push(Action { step, thread: me, act: kill }));
-        let outcome = catch_unwind(AssertUnwindSafe(act));
-        ACTIONS.with(|actions| actions.borrow_mut().retain(|action| action.thread != me));
-        let is_killed = match outcome {
-            Ok(()) => false,
-            Err(panic) if panic.is::<Killed>() => true,
-            Err(panic) => resume_unwind(panic),
-        };
+        let is_killed = is_killed_at(step, act);
         self.dead[index].swap(1, Ordering::AcqRel);
         *self.timeouts.lock().expect("timeouts") = TIMEOUTS;
         for bed in &self.beds {
@@ -253,6 +250,25 @@ thread_local! {
     static ACTIONS: RefCell<Vec<Action>> = const { RefCell::new(Vec::new()) };
 }
 
+/// Runs `act` on this thread and ends it at the named step; whether it came there.
+pub(crate) fn is_killed_at(step: &'static str, act: impl FnOnce()) -> bool {
+    let kill = Rc::new(|| resume_unwind(Box::new(Killed)));
+    let me = Some(thread::current().id());
+    ACTIONS.with(|actions| actions.borrow_mut().push(Action { step, thread: me, act: kill }));
+    let outcome = catch_unwind(AssertUnwindSafe(act));
+    ACTIONS.with(|actions| actions.borrow_mut().retain(|action| action.thread != me));
+    match outcome {
+        Ok(()) => false,
+        Err(panic) if panic.is::<Killed>() => true,
+        Err(panic) => resume_unwind(panic),
+    }
+}
+
+/// No step means anything from now on: a new run begins.
+pub(crate) fn forget_actions() {
+    ACTIONS.with(|actions| actions.borrow_mut().clear());
+}
+
 /// Whoever comes to the named step does this.
 fn at_step(step: &'static str, act: impl Fn() + 'static) {
     ACTIONS.with(|actions| actions.borrow_mut().push(Action { step, thread: None, act: Rc::new(act) }));
@@ -282,7 +298,7 @@ fn seen(buffer: &[u8], polled: Polled) -> Vec<Seen> {
 }
 
 /// Runs `model` in every order with at most so many interruptions.
-fn explore(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
+pub(crate) fn explore(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
     let name = std::thread::current().name().unwrap_or("model").to_owned();
     let runs = Arc::new(std::sync::Mutex::new(0_u64));
     let count = Arc::clone(&runs);

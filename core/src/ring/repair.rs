@@ -10,6 +10,9 @@
 //! 3. Else a dead *trying-write*: the owner is dead (not on channels that foreign programs share).
 //! 4. Else nobody we know: counted, shown, never touched without an operator.
 //!
+//! Members of groups claim sequences of a log and no positions: the rules look away from them, and their entries are
+//! freed only when their intents are none (of what they claimed no slot tells whether it was released).
+//!
 //! Every step can be interrupted by a kill of the repairer and done again by the next.
 
 use super::host::{Host, step};
@@ -57,6 +60,11 @@ pub(super) enum Owner {
     Unknown,
 }
 
+/// Whether its intent is of sequences of a log and not of positions: its group looks after it, and nobody else does.
+pub(super) fn is_in_group(member: &Participant) -> bool {
+    member.group.load(Ordering::Relaxed) != 0
+}
+
 /// The members of a channel: first who of them is dead, then what they intend.
 pub(super) struct Owners<'m> {
     members: Vec<(u32, &'m Participant, bool, Intent)>,
@@ -80,6 +88,9 @@ impl<'m> Owners<'m> {
     /// Reads the intents. The caller has loaded tail or head since it saw who is dead.
     pub(super) fn read_intents(mut self) -> Self {
         for (_, member, _, intent) in &mut self.members {
+            if is_in_group(member) {
+                continue;
+            }
             // sync: intent. Acquire; pairs with the Release stores around every claim.
             *intent = Intent::unpack(member.intent.load(Ordering::Acquire));
         }
@@ -263,10 +274,11 @@ impl<'m> Ring<'m> {
     pub(super) fn free_dead(&self, owners: &Owners<'_>) -> u64 {
         let mut freed = 0;
         for (index, member, is_dead, intent) in &owners.members {
-            if !is_dead || self.is_unfinished(intent) {
+            let holds_claims = is_in_group(member) && member.intent.load(Ordering::Acquire) != intent::NONE;
+            if !is_dead || holds_claims || self.is_unfinished(intent) {
                 continue;
             }
-            for role in [self.exclusive_writer(), self.exclusive_reader()].into_iter().flatten() {
+            for role in self.roles() {
                 if role.load(Ordering::Relaxed) == index + 1 {
                     role.store(0, Ordering::Release);
                 }

@@ -6,8 +6,8 @@
 use super::host::Host;
 use super::{Memory, Message, Records, Ring, Subscriber, Taker, Writer};
 use crate::layout::{
-    CHANNEL_KIND_MASK, CHANNEL_STREAM, ChannelEntry, Counters, Participant, ROLE_CONSUMER, ROLE_GATING_SUBSCRIBER,
-    ROLE_PRODUCER, STATE_FREE, STATE_LIVE, Slot,
+    CHANNEL_KIND_MASK, CHANNEL_RECORDED, CHANNEL_STREAM, ChannelEntry, Counters, Participant, ROLE_CONSUMER,
+    ROLE_GATING_SUBSCRIBER, ROLE_PRODUCER, Recorder, STATE_FREE, STATE_LIVE, Slot,
 };
 use crate::sync::{AtomicU32, Ordering, Zeroed};
 use std::cell::{Cell, RefCell};
@@ -34,7 +34,7 @@ pub(super) fn reach(name: &'static str) {
 }
 
 /// Runs `act` with `hook` called at every step.
-pub(super) fn with_hook<R>(hook: impl FnMut(&'static str) + 'static, act: impl FnOnce() -> R) -> R {
+pub(crate) fn with_hook<R>(hook: impl FnMut(&'static str) + 'static, act: impl FnOnce() -> R) -> R {
     HOOK.with(|place| *place.borrow_mut() = Some(Box::new(hook)));
     let done = catch_unwind(AssertUnwindSafe(act));
     HOOK.with(|place| *place.borrow_mut() = None);
@@ -42,7 +42,7 @@ pub(super) fn with_hook<R>(hook: impl FnMut(&'static str) + 'static, act: impl F
 }
 
 /// Runs `act` and kills it at its step number `at`; what it returned, or the step where it died.
-pub(super) fn killed_at<R>(at: usize, act: impl FnOnce() -> R) -> Result<R, &'static str> {
+pub(crate) fn killed_at<R>(at: usize, act: impl FnOnce() -> R) -> Result<R, &'static str> {
     let died = Rc::new(Cell::new(""));
     let seen = Cell::new(0);
     let tell = Rc::clone(&died);
@@ -67,6 +67,7 @@ pub(super) struct Boxed {
     pub participants: Vec<Participant>,
     high: AtomicU32,
     pub counters: Counters,
+    pub recorder: Recorder,
 }
 
 impl Boxed {
@@ -83,6 +84,7 @@ impl Boxed {
             participants: (0..6).map(|_| Participant::zeroed()).collect(),
             high: AtomicU32::new(0),
             counters: Counters::zeroed(),
+            recorder: Recorder::zeroed(),
         }
     }
 
@@ -93,6 +95,7 @@ impl Boxed {
             participants: &self.participants,
             participants_high: &self.high,
             counters: &self.counters,
+            recorder: (self.flags & CHANNEL_RECORDED != 0).then_some(&self.recorder),
         };
         Ring::new(0, self.flags, memory)
     }
@@ -153,7 +156,7 @@ impl Boxed {
 
 /// A world in which everybody is told who is dead, and a millisecond passes at each look at the clock.
 #[derive(Default)]
-pub(super) struct World {
+pub(crate) struct World {
     dead: RefCell<Vec<u32>>,
     clock: Cell<u64>,
     is_locked: Cell<bool>,
@@ -168,7 +171,7 @@ impl World {
 }
 
 /// Lets go of the lock of a [`World`].
-pub(super) struct WorldLock<'a>(&'a Cell<bool>);
+pub(crate) struct WorldLock<'a>(&'a Cell<bool>);
 
 impl Drop for WorldLock<'_> {
     fn drop(&mut self) {

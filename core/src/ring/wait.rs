@@ -19,6 +19,9 @@ pub const SLEEP_NS: u64 = 10_000_000;
 const SPINS_MAX: u32 = if cfg!(any(loom, miri)) { 0 } else { 4_000 };
 const SPINS_MIN: u32 = if cfg!(any(loom, miri)) { 0 } else { 16 };
 
+/// How often a call finds nothing before it looks at the clock.
+const MISSES_A_LOOK: u32 = 8;
+
 /// What a look found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Look {
@@ -36,13 +39,15 @@ pub struct Sleeper {
     spins: u32,
     pub(super) slept: bool,
     pub(super) idle_ns: u64,
+    /// Looks in a row that found nothing.
+    pub(super) misses: u32,
     held: Option<(u64, u64)>,
     unattributed: Option<u64>,
 }
 
 impl Default for Sleeper {
     fn default() -> Self {
-        Self { spins: SPINS_MAX / 4, slept: false, idle_ns: 0, held: None, unattributed: None }
+        Self { spins: SPINS_MAX / 4, slept: false, idle_ns: 0, misses: 0, held: None, unattributed: None }
     }
 }
 
@@ -56,6 +61,21 @@ impl Sleeper {
                 0
             }
         }
+    }
+
+    /// A call found nothing, and did not wait. The time, when that is a reason to mend what is in the way.
+    #[inline(always)]
+    pub(super) fn missed<H: Host>(&mut self, host: &H) -> Option<u64> {
+        self.misses = self.misses.wrapping_add(1);
+        if !self.misses.is_multiple_of(MISSES_A_LOOK) {
+            return None;
+        }
+        let now = host.monotonic_ns();
+        let is_due = now.wrapping_sub(self.idle_ns) >= super::PATIENCE_NS;
+        if is_due {
+            self.idle_ns = now;
+        }
+        is_due.then_some(now)
     }
 
     /// Whether this is the first time that `position` turns out to be nobody's.
@@ -106,11 +126,15 @@ impl Side<'_> {
 
 impl<'m> Ring<'m> {
     pub(super) fn consumers(&self) -> Side<'m> {
-        Side { asleep: &self.entry.consumers_asleep, signal: &self.entry.signal, may_raise: self.may_write() }
+        self.side(&self.entry.consumers_asleep, &self.entry.signal)
     }
 
     pub(super) fn producers(&self) -> Side<'m> {
-        Side { asleep: &self.entry.producers_asleep, signal: &self.entry.room_signal, may_raise: self.may_write() }
+        self.side(&self.entry.producers_asleep, &self.entry.room_signal)
+    }
+
+    pub(super) fn side(&self, asleep: &'m AtomicU32, signal: &'m AtomicU32) -> Side<'m> {
+        Side { asleep, signal, may_raise: self.may_write() }
     }
 
     /// Whether the memory is mapped for writing: only then there are participants, or none because nobody has them.
@@ -144,7 +168,7 @@ impl<'m> Ring<'m> {
     }
 
     #[cold]
-    fn wake_asleep<H: Host>(&self, host: &H, side: Side<'_>, most: u64) -> bool {
+    pub(super) fn wake_asleep<H: Host>(&self, host: &H, side: Side<'_>, most: u64) -> bool {
         step("wake.seen");
         side.asleep.swap(0, Ordering::SeqCst) != 0 && self.wake(host, side, most)
     }
@@ -181,7 +205,7 @@ impl<'m> Ring<'m> {
         count(&self.counters.rescued_waits, 1);
     }
 
-    /// Something besides a release made room: a gating subscriber that left.
+    /// Something besides a release made room: a gating subscriber or a recorder that left.
     pub fn wake_room<H: Host>(&self, host: &H) {
         self.wake_producers(host);
     }
@@ -192,7 +216,7 @@ impl<'m> Ring<'m> {
     }
 }
 
-/// One who can wait: a taker, a subscriber, or a writer for room.
+/// One who can wait: a taker, a subscriber, the recorder, a writer for room or for the disk.
 pub(super) trait Waiter {
     /// What it would find now.
     fn look(&mut self) -> Look;

@@ -6,6 +6,7 @@
 use super::Ring;
 use super::host::Host;
 use super::wait::{Look, Side, Sleeper, Waiter};
+use crate::error::Fault;
 use crate::layout::Participant;
 use crate::sync::{AtomicU32, Ordering};
 
@@ -16,8 +17,16 @@ pub enum Wanted {
     Messages,
     /// Something to read at the participant's cursor.
     Stream,
+    /// Something to read at this position of a stream.
+    Position(u64),
+    /// This log sequence of a recorded channel, on disk.
+    Synced(u64),
+    /// A log behind a recorded channel that has none yet.
+    Binding,
     /// Room for so many slots.
     Room(u64),
+    /// This log sequence on disk, or the news that it will not be known.
+    Durable(u64),
 }
 
 /// Waits for one handle.
@@ -40,11 +49,32 @@ impl<'m> Watcher<'m> {
         self.wanted = wanted;
     }
 
+    /// Waits until what is wanted is there (true) or the deadline has passed (false). `check` runs after each sleep.
+    ///
+    /// # Errors
+    /// What `check` says.
+    pub fn wait<H: Host>(
+        &mut self,
+        host: &H,
+        deadline_ns: Option<u64>,
+        check: impl FnMut() -> Result<(), Fault>,
+    ) -> Result<bool, Fault> {
+        Waiter::wait(self, host, deadline_ns, check)
+    }
+
+    /// The handle found nothing, and did not wait: now and then, what is in the way is mended.
+    pub fn missed<H: Host>(&mut self, host: &H) {
+        if self.sleeper.missed(host).is_some() {
+            Waiter::idle(self, host);
+        }
+    }
+
     /// The futex word to sleep on.
     pub fn signal(&self) -> &AtomicU32 {
         match self.wanted {
             Wanted::Room(_) => self.ring.producers().signal,
-            Wanted::Messages | Wanted::Stream => self.ring.consumers().signal,
+            Wanted::Synced(_) | Wanted::Durable(_) => self.ring.synced().signal,
+            _ => self.ring.consumers().signal,
         }
     }
 
@@ -86,12 +116,35 @@ impl<'m> Watcher<'m> {
         match self.wanted {
             Wanted::Messages => self.ring.entry.head.load(Ordering::Acquire),
             Wanted::Stream => self.me.cursor.load(Ordering::Acquire),
+            Wanted::Position(position) => position,
+            Wanted::Synced(_) | Wanted::Durable(_) | Wanted::Binding => 0,
             Wanted::Room(slots) => {
                 let mut least = self.ring.gate();
                 let (free, tail) = self.ring.room(slots, &mut least);
                 tail.wrapping_add(free).wrapping_sub(self.ring.capacity())
             }
         }
+    }
+}
+
+fn ready_if(is_ready: bool) -> Look {
+    if is_ready { Look::Ready } else { Look::Empty }
+}
+
+impl<'m> Ring<'m> {
+    /// Whether `sequence` is on disk, whatever has happened to the log since.
+    fn is_synced(&self, sequence: u64) -> bool {
+        self.durable_sequence().is_some_and(|durable| sequence.wrapping_sub(durable) as i64 <= 0)
+    }
+
+    /// Newest log sequence that is on disk; none: the channel is not recorded.
+    pub fn durable_sequence(&self) -> Option<u64> {
+        // sync: durable. Acquire; pairs with the Release in `store_durable`.
+        self.recorder().map(|recorder| recorder.durable_sequence.load(Ordering::Acquire))
+    }
+
+    fn synced(&self) -> Side<'m> {
+        self.durable().unwrap_or_else(|| self.consumers())
     }
 }
 
@@ -103,6 +156,10 @@ impl Waiter for Watcher<'_> {
         match self.wanted {
             Wanted::Messages => self.ring.look_at_head(),
             Wanted::Stream => self.ring.look_at(self.me.cursor.load(Ordering::Acquire)),
+            Wanted::Durable(sequence) => self.ring.look_at_durable(sequence),
+            Wanted::Position(position) => self.ring.look_at(position),
+            Wanted::Synced(sequence) => ready_if(self.ring.is_synced(sequence)),
+            Wanted::Binding => ready_if(self.ring.base().is_some()),
             Wanted::Room(slots) => {
                 let mut least = self.ring.gate();
                 let (free, tail) = self.ring.room(slots, &mut least);
@@ -126,7 +183,8 @@ impl Waiter for Watcher<'_> {
     fn side(&self) -> Side<'_> {
         match self.wanted {
             Wanted::Room(_) => self.ring.producers(),
-            Wanted::Messages | Wanted::Stream => self.ring.consumers(),
+            Wanted::Synced(_) | Wanted::Durable(_) => self.ring.synced(),
+            _ => self.ring.consumers(),
         }
     }
     fn count_rescued(&self) {
@@ -136,7 +194,9 @@ impl Waiter for Watcher<'_> {
         let (now, position) = (host.monotonic_ns(), self.position());
         match self.wanted {
             Wanted::Room(_) => self.ring.mend_room(host, &mut self.sleeper, position, now),
-            Wanted::Messages | Wanted::Stream => self.ring.mend_hole(host, &mut self.sleeper, position, now),
+            // The recorder mends what holds it up, and nobody else can bind the channel.
+            Wanted::Synced(_) | Wanted::Durable(_) | Wanted::Binding => {}
+            _ => self.ring.mend_hole(host, &mut self.sleeper, position, now),
         }
         if self.wanted == Wanted::Messages {
             self.has_dead_taker = self.ring.has_dead_taker(host, self.me);
