@@ -1,0 +1,173 @@
+//! Event: what the book says, 64 bytes each: an execution report, a market message, or both in one.
+//!
+//! ```text
+//! 0   u8   market: 0 none, or the letter of a market message: A E X D U H
+//! 1   ..   bytes 1 to 47 are those of an ExecutionReport; exec_type 0: there is none
+//! 48  u64  market_sequence: dense over market messages, from 1; 0: none
+//! 56  u64  order_id: public; of the order that the market message is about
+//! ```
+//!
+//! | market | price and quantity | reference |
+//! |---|---|---|
+//! | `A` added | of what rests | (the report's) |
+//! | `E` executed | of the fill | match id |
+//! | `X` reduced | quantity: removed | (the report's) |
+//! | `D` deleted | | |
+//! | `U` replaced, priority lost | of what rests | new order id |
+//! | `H` state | | 1 halted, 0 trading |
+//!
+//! Every command makes at least one event, and its last one carries [`EVENT_LAST`]: counting them tells which command
+//! an event belongs to, hence its time, and where a batch of market messages ends.
+
+use super::message::ExecutionReport;
+
+/// `exec_type` of an event without a report.
+pub const EXEC_NONE: u8 = 0;
+/// The order was accepted.
+pub const EXEC_ACCEPTED: u8 = 1;
+/// A trade, one report a side.
+pub const EXEC_FILL: u8 = 2;
+/// What was left is gone.
+pub const EXEC_CANCELLED: u8 = 3;
+/// The command changed nothing.
+pub const EXEC_REJECTED: u8 = 4;
+/// The order has another total, price and id.
+pub const EXEC_REPLACED: u8 = 5;
+/// Self-trade prevention took some of it away.
+pub const EXEC_DECREMENTED: u8 = 6;
+/// A mass cancel is done.
+pub const EXEC_MASS_CANCEL_DONE: u8 = 7;
+
+/// `flags`: the order sells.
+pub const REPORT_SELL: u8 = 1;
+/// `flags`: the order rested.
+pub const REPORT_MAKER: u8 = 2;
+/// `flags`: nothing is left of the order.
+pub const REPORT_DONE: u8 = 4;
+/// `flags`: sent before; set by the gateway.
+pub const REPORT_REPEAT: u8 = 8;
+/// `flags` of an event, never of a report: the command's last event.
+pub const EVENT_LAST: u8 = 0x80;
+
+/// One event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(C, align(64))]
+pub struct Event {
+    /// The letter of the market message, or 0.
+    pub market: u8,
+    /// `EXEC_*`; 0: no report.
+    pub exec_type: u8,
+    /// The number of a reason.
+    pub reason: u8,
+    /// `REPORT_*` bits and [`EVENT_LAST`].
+    pub flags: u8,
+    /// Whom the report is for.
+    pub account: u32,
+    /// Of the report, dense per account; 0 in a rejection.
+    pub sequence: u64,
+    /// Of the order or command.
+    pub client_order_id: u64,
+    /// See the tables above and [`ExecutionReport`].
+    pub reference: u64,
+    /// Ticks.
+    pub price: i64,
+    /// Units.
+    pub quantity: u64,
+    /// Dense over market messages; 0: none.
+    pub market_sequence: u64,
+    /// Public id of the order.
+    pub order_id: u64,
+}
+
+const _: () = assert!(size_of::<Event>() == 64 && core::mem::offset_of!(Event, market_sequence) == 48);
+
+impl Event {
+    /// An event that says nothing.
+    pub const BLANK: Self = Self {
+        market: 0,
+        exec_type: 0,
+        reason: 0,
+        flags: 0,
+        account: 0,
+        sequence: 0,
+        client_order_id: 0,
+        reference: 0,
+        price: 0,
+        quantity: 0,
+        market_sequence: 0,
+        order_id: 0,
+    };
+
+    /// Whether it is the last event of its command.
+    pub const fn is_last(&self) -> bool {
+        self.flags & EVENT_LAST != 0
+    }
+
+    /// The report in it.
+    pub fn report(&self) -> Option<ExecutionReport> {
+        (self.exec_type != EXEC_NONE).then_some(ExecutionReport {
+            message_type: ExecutionReport::TYPE,
+            exec_type: self.exec_type,
+            reason: self.reason,
+            flags: self.flags & !EVENT_LAST,
+            account: self.account,
+            sequence: self.sequence,
+            client_order_id: self.client_order_id,
+            reference: self.reference,
+            price: self.price,
+            quantity: self.quantity,
+        })
+    }
+}
+
+/// Where events go: the caller's slice.
+pub(super) struct Output<'a> {
+    pub events: &'a mut [Event],
+    pub count: usize,
+}
+
+impl Output<'_> {
+    pub fn has_room(&self) -> bool {
+        self.count < self.events.len()
+    }
+}
+
+/// Events of one step that did not fit any more; they go first next time.
+pub(super) struct Spill {
+    events: [Event; Self::CAPACITY],
+    start: usize,
+    end: usize,
+}
+
+impl Spill {
+    /// The start of a replace makes two events, a step of matching two, the end of an order one.
+    const CAPACITY: usize = 8;
+
+    pub const EMPTY: Self = Self { events: [Event::BLANK; Self::CAPACITY], start: 0, end: 0 };
+
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Takes one event; returns after at most `CAPACITY` of them have been taken in a row without a drain.
+    pub fn push(&mut self, event: Event) {
+        self.events[self.end] = event;
+        self.end += 1;
+    }
+
+    pub fn last_mut(&mut self) -> Option<&mut Event> {
+        self.events[self.start..self.end].last_mut()
+    }
+
+    /// Hands out as many as fit.
+    pub fn drain(&mut self, output: &mut Output) {
+        while !self.is_empty() && output.has_room() {
+            output.events[output.count] = self.events[self.start];
+            output.count += 1;
+            self.start += 1;
+        }
+        if self.is_empty() {
+            (self.start, self.end) = (0, 0);
+        }
+    }
+}
