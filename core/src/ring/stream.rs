@@ -1,24 +1,19 @@
 //! Reading a stream: a cursor of one's own, and a slot that may be rewritten while it is copied.
 //!
-//! A reader at cursor c wants sequence c + 1: reads it, copies, reads it again. Smaller: not there yet. Another one after
-//! the copy, or a larger one: it was lapped. It then jumps to the oldest position that is still safe, tail - capacity,
-//! and ends its batch before the gap; the next batch says how many positions went missing before its first message.
-//! Each slot of a long message is checked in the same way. Gating subscribers are never lapped, and store their cursor
-//! with Release after the copy, which is room for writers.
+//! `racing` copies. Who was lapped jumps to the oldest position that is still safe, tail - capacity, and ends its batch
+//! before the gap; the next batch says how many positions went missing before its first message. Gating subscribers are
+//! never lapped, and store their cursor with Release after the copy, which is room for writers.
 
 use super::host::{Host, step};
-use super::plan::piece_length;
-use super::record::{Polled, RecordWriter, record_bytes};
+use super::racing::Read;
+use super::record::{Polled, RecordWriter};
 use super::wait::{Look, Side, Sleeper, Waiter};
-use super::{PATIENCE_NS, Ring, TICK_NS, add_own, count};
+use super::{Ring, TICK_NS, add_own, count};
 use crate::error::{Code, Fault};
-use crate::layout::{MESSAGE_ABANDONED, MESSAGE_CONTINUATION, MESSAGE_CRC, Participant, SLOT_PAYLOAD};
+use crate::layout::Participant;
 use crate::sync::{Ordering, fence, full_fence};
 
-/// Slots that are fetched ahead of the one that is read.
-const AHEAD: u64 = 4;
 const JUMPS_MAX: u32 = 64;
-const EMPTIES_A_LOOK: u32 = 8;
 
 /// One subscriber of a stream. Used by one thread at a time.
 pub struct Subscriber<'m> {
@@ -32,17 +27,6 @@ pub struct Subscriber<'m> {
     sleeper: Sleeper,
     ticked: bool,
     tick_ns: u64,
-    empties: u32,
-}
-
-/// What is at the cursor.
-enum Read {
-    Message { length: usize, slots: u64 },
-    Skip,
-    Orphan,
-    Corrupt,
-    Nothing,
-    Lapped,
 }
 
 impl<'m> Subscriber<'m> {
@@ -59,7 +43,6 @@ impl<'m> Subscriber<'m> {
             sleeper: Sleeper::default(),
             ticked: false,
             tick_ns: 0,
-            empties: 0,
         }
     }
 
@@ -110,7 +93,7 @@ impl<'m> Subscriber<'m> {
         let mut bytes = 0_u64;
         let mut jumps = 0;
         while records.count < limit {
-            match self.read(&mut records) {
+            match self.ring.copy_message(self.cursor, self.cursor.wrapping_add(1), &mut records) {
                 Ok(Read::Message { length, slots }) => {
                     records.commit(length);
                     bytes += length as u64;
@@ -173,7 +156,7 @@ impl<'m> Subscriber<'m> {
         if messages > 0 {
             add_own(&self.me.messages, messages as u64);
             add_own(&self.me.bytes, bytes);
-            self.empties = 0;
+            self.sleeper.misses = 0;
             let newest = self.ring.slot(self.cursor.wrapping_sub(1)).timestamp_ns.load(Ordering::Relaxed);
             self.me.last_active_ns.store(newest, Ordering::Relaxed);
             if newest.wrapping_sub(self.tick_ns) as i64 as u64 >= TICK_NS {
@@ -182,105 +165,9 @@ impl<'m> Subscriber<'m> {
             }
             return;
         }
-        self.empties = self.empties.wrapping_add(1);
-        if self.empties.is_multiple_of(EMPTIES_A_LOOK) {
-            let now = host.monotonic_ns();
-            if now.wrapping_sub(self.sleeper.idle_ns) >= PATIENCE_NS {
-                self.sleeper.idle_ns = now;
-                self.mend(host, now);
-            }
+        if let Some(now) = self.sleeper.missed(host) {
+            self.mend(host, now);
         }
-    }
-
-    /// Reads the message at the cursor into the next record, without committing it.
-    #[inline(always)]
-    fn read(&mut self, records: &mut RecordWriter<'_>) -> Result<Read, Fault> {
-        let x = self.cursor;
-        super::slot::prefetch_all(self.ring.slot(x.wrapping_add(AHEAD)));
-        let distance = self.ring.distance(x, x.wrapping_add(1));
-        if distance != 0 {
-            let is_older = distance < 0;
-            return Ok(if is_older { Read::Nothing } else { Read::Lapped });
-        }
-        let slot = self.ring.slot(x);
-        let length = slot.payload_len.load(Ordering::Relaxed) as usize;
-        let flags = slot.flags.load(Ordering::Relaxed);
-        let total = slot.total_len.load(Ordering::Relaxed);
-        if flags & (MESSAGE_ABANDONED | MESSAGE_CONTINUATION) != 0 || total != 0 || length > self.ring.slot_payload() {
-            return self.read_unusual(records, flags, total, length);
-        }
-        let header = self.ring.racing_header(slot, flags, length as u32);
-        let Some(into) = records.begin(&header, x, false) else { return self.too_large(length) };
-        slot.payload.read_racing(into);
-        let is_intact = flags & MESSAGE_CRC == 0 || crc32fast::hash(into) == slot.crc32.load(Ordering::Relaxed);
-        if !self.is_same(x) {
-            return Ok(Read::Lapped);
-        }
-        Ok(if is_intact { Read::Message { length, slots: 1 } } else { Read::Corrupt })
-    }
-
-    /// Whether the slot of x still holds x, after the copy.
-    #[inline(always)]
-    fn is_same(&self, position: u64) -> bool {
-        step("stream.copy");
-        // sync: slot-rewritten. The fence pairs with the Release fence of a writer before it changes the bytes.
-        fence(Ordering::Acquire);
-        self.ring.slot(position).sequence.load(Ordering::Relaxed) == position.wrapping_add(1)
-    }
-
-    #[cold]
-    fn too_large(&self, length: usize) -> Result<Read, Fault> {
-        if !self.is_same(self.cursor) {
-            return Ok(Read::Lapped);
-        }
-        Err(Fault::with(Code::TOO_LARGE, record_bytes(length) as u64))
-    }
-
-    /// Tombstones, continuations without their first slot, long messages, and what cannot be right.
-    #[cold]
-    fn read_unusual(
-        &mut self,
-        records: &mut RecordWriter<'_>,
-        flags: u16,
-        total: u32,
-        length: usize,
-    ) -> Result<Read, Fault> {
-        let x = self.cursor;
-        if !self.is_same(x) {
-            return Ok(Read::Lapped);
-        }
-        if flags & (MESSAGE_ABANDONED | MESSAGE_CONTINUATION) != 0 {
-            return Ok(if flags & MESSAGE_ABANDONED != 0 { Read::Skip } else { Read::Orphan });
-        }
-        let slots = u64::from(total.div_ceil(SLOT_PAYLOAD));
-        if total <= SLOT_PAYLOAD || slots > self.ring.message_slots_max() || length != SLOT_PAYLOAD as usize {
-            return Ok(Read::Corrupt);
-        }
-        let total = total as usize;
-        let header = self.ring.racing_header(self.ring.slot(x), flags, total as u32);
-        let Some(into) = records.begin(&header, x, false) else { return self.too_large(total) };
-        for (index, part) in into.chunks_mut(SLOT_PAYLOAD as usize).enumerate() {
-            let at = x.wrapping_add(index as u64);
-            let slot = self.ring.slot(at);
-            let distance = self.ring.distance(at, at.wrapping_add(1));
-            if distance > 0 {
-                return Ok(Read::Lapped);
-            }
-            let expected = piece_length(total as u32, index as u64);
-            let flags = slot.flags.load(Ordering::Relaxed);
-            let is_right = distance == 0
-                && slot.payload_len.load(Ordering::Relaxed) == expected
-                && (index == 0) == (flags & MESSAGE_CONTINUATION == 0);
-            slot.payload.read_racing(part);
-            let crc = slot.crc32.load(Ordering::Relaxed);
-            if !self.is_same(at) && distance == 0 {
-                return Ok(Read::Lapped);
-            }
-            if !is_right || (flags & MESSAGE_CRC != 0 && crc32fast::hash(part) != crc) {
-                return Ok(Read::Corrupt);
-            }
-        }
-        Ok(Read::Message { length: total, slots })
     }
 
     /// Jumps over what was overwritten.
