@@ -122,6 +122,7 @@ impl<'m> Claims<'m> {
     pub fn release(&self) {
         // sync: intent. Release; who counts `committed` after this, or looks for what the dead left, sees it done.
         self.own().intent.store(intent::NONE, Ordering::Release);
+        step("group.released");
     }
 
     /// This member's entry.

@@ -5,6 +5,12 @@
 
 mod claims;
 mod committed;
+#[cfg(all(test, not(loom)))]
+mod kills;
+#[cfg(all(test, not(loom)))]
+mod rules;
 mod takeover;
+#[cfg(all(test, not(loom)))]
+mod testing;
 
 pub use claims::{Claims, Membership, Run};

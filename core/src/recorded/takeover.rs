@@ -2,10 +2,10 @@
 //!
 //! Under the region lock: see who is dead; *then* load `next` and `committed`; *then* the intents. Of a dead intent,
 //! what is at or above `next` was never claimed, what is below `committed` is done, and what a living *taking* covers is
-//! that one's. Is a living *trying* over any of the rest, the whole intent waits: who of the two it is cannot be told
-//! yet. The heir takes the lowest run of what is left of all the others. Its own intent is there before `takeovers`
-//! grows, and that before a dead intent changes, so a kill at any step leaves the run to the next heir, and a count of
-//! `committed` that misses it is done again.
+//! that one's. Whether what a living *trying* covers is that one's cannot be told yet. The heir takes the lowest run of
+//! the rest, up to what cannot be told; when nothing comes before that, it looks again later. Its own intent is there
+//! before `takeovers` grows, and that before a dead intent changes, so a kill at any step leaves the run to the next heir,
+//! and a count of `committed` that misses it is done again.
 //!
 //! A dead intent of which nothing is left goes to none, and only then its entry is free. One of which something is left
 //! *behind* the run (a living member holds the middle) is cut to that: left whole, what the heir has released would be
@@ -23,11 +23,11 @@ use alloc::vec::Vec;
 /// Sequences from the first number up to the second.
 type Piece = (u64, u64);
 
-/// A dead member, its intent, and what is left of that; `None`: not decidable now.
+/// A dead member, its intent, and what is left of that.
 struct Estate<'m> {
     member: &'m Participant,
     intent: Intent,
-    left: Option<Vec<Piece>>,
+    left: Vec<Piece>,
 }
 
 impl<'m> Claims<'m> {
@@ -58,7 +58,7 @@ impl<'m> Claims<'m> {
             match intent {
                 intent if is_dead(index) => {
                     let none = Intent::unpack(intent::NONE);
-                    estates.push(Estate { member, intent: intent.unwrap_or(none), left: None });
+                    estates.push(Estate { member, intent: intent.unwrap_or(none), left: Vec::new() });
                 }
                 Some(intent) if intent.kind == Kind::Taking => taking.push(piece(&intent, next)),
                 Some(intent) => trying.push(piece(&intent, next)),
@@ -68,11 +68,9 @@ impl<'m> Claims<'m> {
         taking.sort_unstable();
         for estate in &mut estates {
             let (first, end) = piece(&estate.intent, next);
-            let left = without((first.max(committed), end.min(next)), &taking);
-            let is_disputed = left.iter().any(|mine| trying.iter().any(|theirs| overlap(*mine, *theirs)));
-            estate.left = (!is_disputed).then_some(left);
+            estate.left = without((first.max(committed), end.min(next)), &taking);
         }
-        let run = lowest_run(&estates);
+        let run = lowest_run(&estates, &trying);
         step("group.decided");
         if let Some(run) = run {
             self.intend(Kind::Taking, run);
@@ -83,7 +81,7 @@ impl<'m> Claims<'m> {
             step("group.takeover_counted");
         }
         for estate in &estates {
-            estate.settle(run.map_or(0, |run| run.end()));
+            estate.settle(run);
         }
         run
     }
@@ -95,15 +93,17 @@ impl<'m> Claims<'m> {
 }
 
 impl Estate<'_> {
-    /// Keeps in the dead one's intent what is left of it from `end` on, and frees the entry when that is nothing.
-    fn settle(&self, end: u64) {
-        let Some(left) = &self.left else { return };
-        let rest = left.iter().find(|piece| piece.1 > end).map(|piece| piece.0.max(end));
-        if let (Some(first), Some((_, last))) = (rest, left.last()) {
-            let word = intent::pack(self.intent.kind, first, last - first);
-            // sync: intent. Release, after the heir's; pairs with the Acquire of who counts.
-            self.member.intent.store(word, Ordering::Release);
-            step("group.cut");
+    /// Takes out of the dead one's intent what the heir has in its own now, and frees the entry when nothing is left.
+    fn settle(&self, run: Option<Run>) {
+        let mine = run.map_or((0, 0), |run| (run.first, run.end()));
+        let rest = self.left.iter().find(|piece| piece.1 > mine.1).map(|piece| piece.0.max(mine.1));
+        if let (Some(first), Some((_, last))) = (rest, self.left.last()) {
+            if self.left.iter().any(|piece| overlap(*piece, mine)) {
+                let word = intent::pack(self.intent.kind, first, last - first);
+                // sync: intent. Release, after the heir's; pairs with the Acquire of who counts.
+                self.member.intent.store(word, Ordering::Release);
+                step("group.cut");
+            }
             return;
         }
         // sync: intent. Release, after the heir's; pairs with the Acquire of who counts.
@@ -141,9 +141,9 @@ fn without(whole: Piece, taken: &[Piece]) -> Vec<Piece> {
     left
 }
 
-/// The lowest run of what is left, as far as one claim goes. It begins and ends where a claim did.
-fn lowest_run(estates: &[Estate<'_>]) -> Option<Run> {
-    let mut pieces: Vec<Piece> = estates.iter().flat_map(|estate| estate.left.iter().flatten().copied()).collect();
+/// The lowest run of what is left, as far as one claim goes and nothing is disputed. It begins and ends where a claim did.
+fn lowest_run(estates: &[Estate<'_>], disputed: &[Piece]) -> Option<Run> {
+    let mut pieces: Vec<Piece> = estates.iter().flat_map(|estate| estate.left.iter().copied()).collect();
     pieces.sort_unstable();
     let first = pieces.first()?.0;
     let most = first.saturating_add(u64::from(CLAIM_MAX));
@@ -156,5 +156,10 @@ fn lowest_run(estates: &[Estate<'_>]) -> Option<Run> {
             end = end.max(to);
         }
     }
-    Some(Run::between(first, end))
+    for piece in disputed {
+        if overlap(*piece, (first, end)) {
+            end = piece.0.max(first);
+        }
+    }
+    (end > first).then(|| Run::between(first, end))
 }

@@ -12,7 +12,7 @@ use super::Ring;
 use super::host::{Host, step};
 use super::intent::{self, Intent, Kind};
 use super::plan::{Limit, Plan, Seen};
-use super::repair::{Owner, Owners};
+use super::repair::{Owner, Owners, is_in_group};
 use crate::error::Fault;
 use crate::layout::{CLAIM_MAX, MESSAGE_CONTINUATION, Participant};
 use crate::sync::Ordering;
@@ -32,7 +32,9 @@ impl Ring<'_> {
         plan: &mut Plan,
         limit: Limit,
     ) -> Result<Option<u64>, Fault> {
-        let is_take = |member: &Participant| Intent::unpack(member.intent.load(Ordering::Acquire)).is_take();
+        let is_take = |member: &Participant| {
+            !is_in_group(member) && Intent::unpack(member.intent.load(Ordering::Acquire)).is_take()
+        };
         if !self.members().any(|(_, member)| !core::ptr::eq(member, me) && is_take(member)) {
             return Ok(None);
         }
@@ -61,6 +63,7 @@ impl Ring<'_> {
     pub(super) fn has_dead_taker<H: Host>(&self, host: &H, me: &Participant) -> bool {
         self.members().any(|(index, member)| {
             !core::ptr::eq(member, me)
+                && !is_in_group(member)
                 && Intent::unpack(member.intent.load(Ordering::Acquire)).is_take()
                 && host.is_dead(index)
         })
