@@ -28,22 +28,46 @@
 //! written or synced any more, only a fresh open clears it. A full disk is not such an error: it is met where a segment
 //! is made, before anything was accepted. A thread that panics poisons too, and never leaves others waiting.
 
+#[cfg(feature = "std")]
+pub mod cursors;
 pub mod frame;
 pub mod layout;
+#[cfg(all(test, feature = "std", target_os = "linux", not(miri)))]
+pub(crate) mod memory;
 #[cfg(feature = "std")]
 pub mod options;
 #[cfg(feature = "std")]
+pub mod positions;
+#[cfg(feature = "std")]
 pub mod record;
+#[cfg(feature = "std")]
+pub mod recovery;
+#[cfg(feature = "std")]
+pub(crate) mod retention;
 #[cfg(feature = "std")]
 pub mod segment;
 #[cfg(feature = "std")]
 pub mod storage;
 #[cfg(feature = "std")]
 pub(crate) mod scan;
+#[cfg(feature = "std")]
+pub(crate) mod tear;
 #[cfg(all(test, feature = "std", target_os = "linux", not(miri)))]
 pub(crate) mod testing;
+#[cfg(feature = "std")]
+pub mod verify;
+#[cfg(feature = "std")]
+pub(crate) mod walk;
 
+#[cfg(feature = "std")]
+pub use cursors::{Change, Cursors};
 #[cfg(feature = "std")]
 pub use options::{LogOptions, Progress, ProgressFn};
 #[cfg(feature = "std")]
+pub use positions::Position;
+#[cfg(feature = "std")]
 pub use record::Record;
+#[cfg(feature = "std")]
+pub use recovery::Recovered;
+#[cfg(feature = "std")]
+pub use verify::{Verified, verify};

@@ -1,0 +1,251 @@
+//! Memory: a directory in memory for the tests of this folder, whose power can be cut at any operation.
+//!
+//! It keeps what a program sees and what the disk has apart: a sync copies from one to the other, and `lose` goes back
+//! to the disk, where each unsynced sector and name may have arrived or not. `fuse` is how many operations succeed
+//! before everything fails, as for a process that is gone.
+
+use super::storage::{LogFile, Storage, TailPage};
+use crate::sync::{AtomicU64, Ordering};
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+const SECTOR: usize = 512;
+
+/// A directory; clones are the same one.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Memory(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    names: Mutex<Names>,
+    fuse: AtomicU64,
+    operations: AtomicU64,
+    locks: Mutex<Vec<u64>>,
+}
+
+#[derive(Debug, Default)]
+struct Names {
+    seen: BTreeMap<String, Arc<Content>>,
+    durable: BTreeMap<String, Arc<Content>>,
+}
+
+#[derive(Debug, Default)]
+struct Content(Mutex<Both>);
+
+#[derive(Debug, Default)]
+struct Both {
+    seen: Vec<u8>,
+    durable: Vec<u8>,
+    modified_ns: u64,
+}
+
+#[derive(Debug)]
+struct MemoryFile {
+    content: Arc<Content>,
+    inner: Arc<Inner>,
+    is_writable: bool,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("no test panics while it holds this")
+}
+
+impl Inner {
+    fn step(&self) -> io::Result<()> {
+        let done = self.operations.fetch_add(1, Ordering::Relaxed);
+        let fuse = self.fuse.load(Ordering::Relaxed);
+        if fuse != 0 && done >= fuse { Err(io::Error::from_raw_os_error(libc::EIO)) } else { Ok(()) }
+    }
+}
+
+impl Memory {
+    /// From the `k`-th operation (from 0) on, everything that changes something fails; none: never.
+    pub(crate) fn set_fuse(&self, operations: Option<u64>) {
+        self.0.operations.store(1, Ordering::Relaxed);
+        self.0.fuse.store(operations.map_or(0, |count| count + 1), Ordering::Relaxed);
+    }
+
+    /// Operations since the fuse was set.
+    pub(crate) fn operations(&self) -> u64 {
+        self.0.operations.load(Ordering::Relaxed) - 1
+    }
+
+    /// Puts a file there, durable.
+    pub(crate) fn put(&self, name: &str, bytes: &[u8]) {
+        let content = Both { seen: bytes.to_vec(), durable: bytes.to_vec(), modified_ns: 1 };
+        let content = Arc::new(Content(Mutex::new(content)));
+        let mut names = locked(&self.0.names);
+        names.seen.insert(name.to_string(), content.clone());
+        names.durable.insert(name.to_string(), content);
+    }
+
+    /// What a program sees of a file.
+    pub(crate) fn bytes(&self, name: &str) -> Option<Vec<u8>> {
+        locked(&self.0.names).seen.get(name).map(|content| locked(&content.0).seen.clone())
+    }
+
+    /// Sets when a file was written last.
+    pub(crate) fn set_modified(&self, name: &str, modified_ns: u64) {
+        locked(&locked(&self.0.names).seen[name].0).modified_ns = modified_ns;
+    }
+
+    /// The same files in another directory, so that a state can be tried twice.
+    pub(crate) fn copied(&self) -> Self {
+        let other = Self::default();
+        for (name, content) in &locked(&self.0.names).seen {
+            other.put(name, &locked(&content.0).seen);
+        }
+        other
+    }
+
+    /// Cuts the power: of what was not synced, `arrives` says sector by sector and name by name what reached the disk.
+    pub(crate) fn lose(&self, mut arrives: impl FnMut() -> bool) {
+        let mut names = locked(&self.0.names);
+        let Names { seen, durable } = &mut *names;
+        let changed: Vec<String> = seen.keys().chain(durable.keys()).cloned().collect();
+        for name in changed {
+            if arrives() {
+                match seen.get(&name) {
+                    Some(content) => durable.insert(name, content.clone()),
+                    None => durable.remove(&name),
+                };
+            }
+        }
+        *seen = durable.clone();
+        for content in seen.values() {
+            let both = &mut *locked(&content.0);
+            if both.durable.len() < both.seen.len() && arrives() {
+                both.durable.resize(both.seen.len(), 0);
+            }
+            let length = both.durable.len().min(both.seen.len());
+            for at in (0..length).step_by(SECTOR) {
+                let end = (at + SECTOR).min(length);
+                if both.durable[at..end] != both.seen[at..end] && arrives() {
+                    both.durable[at..end].copy_from_slice(&both.seen[at..end]);
+                }
+            }
+            both.seen = both.durable.clone();
+        }
+        locked(&self.0.locks).clear();
+    }
+}
+
+impl Storage for Memory {
+    fn names(&self) -> io::Result<Vec<String>> {
+        Ok(locked(&self.0.names).seen.keys().cloned().collect())
+    }
+
+    fn open(&self, name: &str, is_writable: bool) -> io::Result<Arc<dyn LogFile>> {
+        let content = locked(&self.0.names).seen.get(name).cloned();
+        let content = content.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        Ok(Arc::new(MemoryFile { content, inner: self.0.clone(), is_writable }))
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn LogFile>> {
+        self.0.step()?;
+        let mut names = locked(&self.0.names);
+        if names.seen.contains_key(name) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let content = Arc::new(Content::default());
+        names.seen.insert(name.to_string(), content.clone());
+        Ok(Arc::new(MemoryFile { content, inner: self.0.clone(), is_writable: true }))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.0.step()?;
+        let mut names = locked(&self.0.names);
+        let content = names.seen.remove(from).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        names.seen.insert(to.to_string(), content);
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.0.step()?;
+        let gone = locked(&self.0.names).seen.remove(name);
+        gone.map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        self.0.step()?;
+        let mut names = locked(&self.0.names);
+        names.durable = names.seen.clone();
+        Ok(())
+    }
+
+    fn tail(&self, _is_writable: bool) -> io::Result<Arc<dyn TailPage>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn try_lock(&self, byte: u64) -> io::Result<Option<Box<dyn Any + Send + Sync>>> {
+        let mut locks = locked(&self.0.locks);
+        if locks.contains(&byte) {
+            return Ok(None);
+        }
+        locks.push(byte);
+        Ok(Some(Box::new(MemoryLock { inner: self.0.clone(), byte })))
+    }
+
+    fn is_locked(&self, byte: u64) -> io::Result<bool> {
+        Ok(locked(&self.0.locks).contains(&byte))
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        Ok(u64::MAX)
+    }
+
+    fn path(&self) -> &Path {
+        Path::new("memory")
+    }
+}
+
+struct MemoryLock {
+    inner: Arc<Inner>,
+    byte: u64,
+}
+
+impl Drop for MemoryLock {
+    fn drop(&mut self) {
+        locked(&self.inner.locks).retain(|byte| *byte != self.byte);
+    }
+}
+
+impl LogFile for MemoryFile {
+    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        let both = locked(&self.content.0);
+        let rest = both.seen.get(offset as usize..).unwrap_or_default();
+        let count = rest.len().min(into.len());
+        into[..count].copy_from_slice(&rest[..count]);
+        Ok(count)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        assert!(self.is_writable, "opened for reading only");
+        self.inner.step()?;
+        let mut both = locked(&self.content.0);
+        let end = offset as usize + bytes.len();
+        if both.seen.len() < end {
+            both.seen.resize(end, 0);
+        }
+        both.seen[offset as usize..end].copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.inner.step()?;
+        let mut both = locked(&self.content.0);
+        both.durable = both.seen.clone();
+        Ok(())
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Ok(locked(&self.content.0).seen.len() as u64)
+    }
+
+    fn modified_ns(&self) -> io::Result<u64> {
+        Ok(locked(&self.content.0).modified_ns)
+    }
+}

@@ -1,0 +1,147 @@
+//! Verify: reads every frame of every segment, beside a live writer if there is one, and changes nothing.
+//!
+//! What it refuses is what `recovery` would refuse, and besides that any damage in the segments that recovery does not
+//! read. The end of the log is looked at with care: a writer may have been in the middle of a batch when the frame was
+//! read, and have finished it, and more, when the rest was searched for a proof. So a proof counts only when the batch is
+//! still not there when it is read again *after* the proof: what was written before the proof can be seen by then. For
+//! the same reason an end is one only when no later segment has appeared since.
+
+use super::options::ProgressFn;
+use super::recovery::{corrupt, ends_at, failed};
+use super::segment::{self, Segment};
+use super::storage::{Disk, Storage};
+use super::walk::{Meter, Step, Stop, Walk, content_end};
+use crate::error::{Code, Error, Result};
+use std::path::Path;
+
+/// What a log holds, all of it read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Verified {
+    /// Segments.
+    pub segments: u64,
+    /// Records, tombstones and continuations too.
+    pub records: u64,
+    /// Batches that have records.
+    pub batches: u64,
+    /// Bytes of the files.
+    pub bytes: u64,
+    /// The oldest record that is kept; one above the last when there is none.
+    pub first_sequence: u64,
+    /// The last record; 0 when there was never one.
+    pub last_sequence: u64,
+    /// Bytes after the last complete batch that are not zero: a torn tail, or what a live writer is writing.
+    pub torn_bytes: u64,
+}
+
+/// Reads all of the log at `path`.
+///
+/// # Errors
+/// CORRUPT (the message has file, offset and sequences; the value is the first sequence), NOT_FOUND, FOREIGN, VERSION,
+/// PERMISSION, IO.
+pub fn verify(path: impl AsRef<Path>, progress: Option<&ProgressFn>) -> Result<Verified> {
+    verify_on(&Disk::open(path.as_ref(), 0o600)?, progress)
+}
+
+/// The same over any storage.
+///
+/// # Errors
+/// As for [`verify`].
+pub fn verify_on(storage: &dyn Storage, progress: Option<&ProgressFn>) -> Result<Verified> {
+    let mut segments = segment::list(storage)?;
+    if segments.is_empty() {
+        let message = format!("{} has no segment: it is no log, or its writer has not begun", storage.path().display());
+        return Err(Error::new(Code::NOT_FOUND, message));
+    }
+    let mut meter = Meter::new(progress, "verifying", segments.iter().map(|segment| segment.bytes).sum());
+    let (mut verified, mut index) = (Verified::default(), 0);
+    while let Some(segment) = segments.get(index).cloned() {
+        let next_first = segments.get(index + 1).map(|next| next.header.first_sequence);
+        let read = Reading { storage, segment: &segment, verified: &mut verified, meter: &mut meter }.read(next_first);
+        match read {
+            Ok(Ending::Whole) => {}
+            // Segments were added behind the newest one: it is looked at again, to its end.
+            Ok(Ending::Followed) => {
+                let known = segment.header.first_sequence;
+                segments = segment::list(storage)?;
+                segments.retain(|listed| listed.header.first_sequence >= known);
+                index = 0;
+                continue;
+            }
+            // Retention took it meanwhile, and those before it.
+            Err(error) if error.code() == Code::NOT_FOUND => {}
+            Err(error) => return Err(error),
+        }
+        index += 1;
+    }
+    meter.finish();
+    Ok(verified)
+}
+
+enum Ending {
+    Whole,
+    Followed,
+}
+
+struct Reading<'a, 'm> {
+    storage: &'a dyn Storage,
+    segment: &'a Segment,
+    verified: &'a mut Verified,
+    meter: &'a mut Meter<'m>,
+}
+
+impl Reading<'_, '_> {
+    fn read(self, next_first: Option<u64>) -> Result<Ending> {
+        let (storage, header) = (self.storage, self.segment.header);
+        let failed = failed(storage, &self.segment.name);
+        let (opened, file) = segment::open(storage, header.first_sequence, false)?;
+        let mut walk = Walk::new(file.clone(), header.first_sequence, header.log_id);
+        let before = *self.verified;
+        let mut proof: Option<(Stop, u64, u64)> = None;
+        loop {
+            let stop = match walk.next().map_err(&failed)? {
+                Step::Batch(batch) => {
+                    proof = None;
+                    self.verified.records += batch.records();
+                    self.verified.batches += u64::from(!batch.is_seal());
+                    self.meter.tell(before.bytes + batch.end);
+                    continue;
+                }
+                Step::Stop(stop) => stop,
+            };
+            if let Some(next_first) = next_first {
+                ends_at(storage, &self.segment.name, &*file, &stop, next_first)?;
+            } else if let Some((stop, offset, synced)) = proof {
+                let proof = format!("the COMMIT at offset {offset} says that everything up to {synced} was durable");
+                return Err(corrupt(storage, &self.segment.name, &stop, synced, &proof));
+            } else {
+                let content = content_end(&*file, stop.end).map_err(&failed)?;
+                let found = walk.scan().find_commit(|found| {
+                    found.commit.log_id == header.log_id && found.commit.synced_sequence >= stop.sequence
+                });
+                if let Some(found) = found.map_err(&failed)? {
+                    proof = Some((stop, found.offset, found.commit.synced_sequence));
+                    walk.again();
+                    continue;
+                }
+                if self.is_followed()? {
+                    *self.verified = before;
+                    return Ok(Ending::Followed);
+                }
+                self.verified.torn_bytes = content.map_or(0, |end| end - stop.end);
+            }
+            if self.verified.segments == 0 {
+                self.verified.first_sequence = header.first_sequence;
+            }
+            self.verified.segments += 1;
+            self.verified.bytes += opened.bytes;
+            self.verified.last_sequence = stop.sequence - 1;
+            return Ok(Ending::Whole);
+        }
+    }
+
+    /// Whether there is a later segment by now.
+    fn is_followed(&self) -> Result<bool> {
+        let names = self.storage.names().map_err(failed(self.storage, ""))?;
+        Ok(segment::firsts(&names).last().is_some_and(|newest| *newest > self.segment.header.first_sequence))
+    }
+}
