@@ -8,6 +8,7 @@ mod bad;
 mod claims;
 mod hash;
 mod intents;
+mod log;
 mod plain;
 #[cfg(target_os = "linux")]
 mod real;

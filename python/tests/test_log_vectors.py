@@ -1,0 +1,163 @@
+"""Vectors of the log: the golden bytes of `test/vectors/log.json`, read and built again from the printed layout."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+import plain_log
+from plain import payload
+
+from tailrace._generated import layout
+from tailrace._generated.layout import Field
+
+FILE = Path(__file__).resolve().parents[2] / "test" / "vectors" / "log.json"
+VECTOR: dict[str, Any] = json.loads(FILE.read_text("utf-8"))
+
+
+def dense(case: dict[str, Any]) -> bytes:
+    """Lays the runs over zeros."""
+    data = bytearray(case["total_bytes"])
+    for offset, text in case["bytes"]:
+        part = bytes.fromhex(text)
+        data[offset : offset + len(part)] = part
+    return bytes(data)
+
+
+def structure(shape: Any, values: dict[str, Any]) -> bytearray:
+    """A structure of the printed layout with these fields, and zeros elsewhere."""
+    data = bytearray(shape.SIZE)
+    for name, value in values.items():
+        field: Field = getattr(shape, name)
+        if isinstance(value, bytes):
+            part = value
+        elif field.kind == "bytes":
+            part = bytes.fromhex(value)
+        else:
+            part = int(value).to_bytes(field.size, "little")
+        data[field.offset : field.offset + len(part)] = part
+    return data
+
+
+def stored(record: dict[str, Any]) -> bytes:
+    """The stored bytes of a record."""
+    start = record["start"]
+    return bytes.fromhex(record["prefix"]) + payload(start + record["count"])[start:]
+
+
+def frame(values: dict[str, Any], content: bytes) -> bytes:
+    """A frame, its checksum and its zeros."""
+    header = structure(layout.FrameHeader, values | {"length": len(content), "version": layout.FRAME_VERSION})
+    data = bytes(header) + content
+    data += zlib.crc32(data).to_bytes(4, "little")
+    return data.ljust(-(-len(data) // 8) * 8, b"\0")
+
+
+def record_frame(record: dict[str, Any]) -> bytes:
+    """The frame of a record."""
+    names = {"message_type": "type", "sender_pid": "pid", "sender_runtime": "runtime"}
+    same = ("sequence", "flags", "timestamp_ns")
+    values = {name: record[name] for name in same} | {name: record[key] for name, key in names.items()}
+    return frame(values, stored(record))
+
+
+def batch_bytes(batch: dict[str, Any]) -> bytes:
+    """The records of a batch, and its COMMIT."""
+    own = ("sequence", "timestamp_ns", "records")
+    commit = structure(layout.CommitPayload, {name: value for name, value in batch.items() if name not in own})
+    values = {"sequence": batch["sequence"], "timestamp_ns": batch["timestamp_ns"], "flags": layout.FRAME_COMMIT}
+    return b"".join(map(record_frame, batch["records"])) + frame(values, bytes(commit))
+
+
+def sealed(shape: Any, values: dict[str, Any], after: bytes = b"") -> bytes:
+    """The structure with its checksum, which covers the bytes after it, too."""
+    data = structure(shape, values) + after
+    at = shape.crc.offset
+    data[at : at + 4] = zlib.crc32(data).to_bytes(4, "little")
+    return bytes(data)
+
+
+def segment_bytes(segment: dict[str, Any]) -> bytes:
+    """A segment's file."""
+    values = {name: segment[name] for name in ("first_sequence", "created_ns", "log_id")}
+    values |= {"magic": layout.SEGMENT_MAGIC, "version": layout.LOG_VERSION}
+    batches = b"".join(map(batch_bytes, segment["batches"]))
+    return (sealed(layout.SegmentHeader, values) + batches).ljust(segment["total_bytes"], b"\0")
+
+
+def decompressed(block: bytes, length: int) -> bytes:
+    """An LZ4 block without its frame: literals, then a match, again and again."""
+    out, at = bytearray(), 0
+
+    def extended(nibble: int) -> int:
+        nonlocal at
+        total, more = nibble, 255 if nibble == 15 else 0
+        while more == 255:
+            more, at = block[at], at + 1
+            total += more
+        return total
+
+    while at < len(block):
+        token, at = block[at], at + 1
+        literals = extended(token >> 4)
+        out += block[at : at + literals]
+        at += literals
+        if at == len(block):
+            break
+        distance, at = int.from_bytes(block[at : at + 2], "little"), at + 2
+        # Byte by byte, for a match may run into what it writes.
+        for _ in range(extended(token & 15) + 4):
+            out.append(out[-distance])
+    assert len(out) == length
+    return bytes(out)
+
+
+def test_frames_are_written_and_read() -> None:
+    for case in VECTOR["frames"]:
+        expected = dense(case)
+        assert record_frame(case) == expected, case
+        sequence, length, flags, *_ = plain_log.FRAME.unpack_from(expected)
+        assert (sequence, flags) == (int(case["sequence"]), case["flags"])
+        end = layout.FRAME_HEADER_BYTES + length
+        assert expected[layout.FRAME_HEADER_BYTES : end] == stored(case)
+        assert zlib.crc32(expected[:end]) == int.from_bytes(expected[end : end + 4], "little") == case["crc32"]
+
+
+def test_segments_are_frame_after_frame(tmp_path: Path) -> None:
+    for segment in VECTOR["segments"]:
+        expected = dense(segment)
+        assert segment_bytes(segment) == expected, segment["name"]
+        assert zlib.crc32(expected) == segment["crc32"]
+        (tmp_path / segment["name"]).write_bytes(expected)
+    messages: dict[int, bytes] = {}
+    newest = 0
+    for record in plain_log.records(tmp_path):
+        if record.flags & layout.FRAME_TOMBSTONE:
+            continue
+        if record.flags & layout.FRAME_CONTINUATION:
+            messages[newest] += record.payload
+            continue
+        newest, content = record.sequence, record.payload
+        if record.flags & layout.FRAME_LONG:
+            content = content[8:]
+        elif record.flags & layout.FRAME_COMPRESSED:
+            content = decompressed(content[4:], int.from_bytes(content[:4], "little"))
+        messages[newest] = content
+    assert [[str(sequence), len(content)] for sequence, content in messages.items()] == VECTOR["messages"]
+    assert all(content == payload(len(content)) for content in messages.values())
+
+
+def test_cursors_are_two_copies() -> None:
+    cursors = VECTOR["cursors"]
+    built = b""
+    for copy in cursors["copies"]:
+        entries = [structure(layout.CursorEntry, group | {"name": group["name"].encode()}) for group in copy["groups"]]
+        values = {"magic": layout.CURSORS_MAGIC, "version": layout.LOG_VERSION, "generation": copy["generation"]}
+        values |= {"log_id": cursors["log_id"], "count": len(entries)}
+        built += sealed(layout.CursorsHeader, values, b"".join(entries)).ljust(layout.CURSORS_BYTES, b"\0")
+    assert built == dense(cursors)
+    assert zlib.crc32(built) == cursors["crc32"]
+    newest = max(cursors["copies"], key=lambda copy: int(copy["generation"]))
+    assert {group["name"]: group["sequence"] for group in newest["groups"]} == VECTOR["positions"]
