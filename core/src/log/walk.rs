@@ -5,13 +5,16 @@
 //! What a walk stops at says nothing yet: the end, a tear or damage. Who walks decides (`recovery`, `verify`).
 
 use super::frame::{Commit, Seen};
-use super::layout::SEGMENT_HEADER_BYTES;
+use super::layout::{BATCH_BYTES_MAX, SEGMENT_HEADER_BYTES};
 use super::options::{Progress, ProgressFn};
 use super::scan::Scan;
 use super::storage::LogFile;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+
+/// More bytes than any batch takes: what goes on for longer without a COMMIT is none, and is not kept in memory.
+const BATCH_MAX: u64 = 2 * BATCH_BYTES_MAX as u64;
 
 /// A complete batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +98,11 @@ impl Walk {
         Self { scan: Scan::new(file, end), log_id, end, next_sequence: first_sequence }
     }
 
+    /// The batches from `end` on, where one begins with `next_sequence`.
+    pub fn resume(file: Arc<dyn LogFile>, end: u64, next_sequence: u64, log_id: [u8; 16]) -> Self {
+        Self { scan: Scan::new(file, end), log_id, end, next_sequence }
+    }
+
     /// The file's reader, to look on from where the walk stopped; [`Self::again`] comes back.
     pub fn scan(&mut self) -> &mut Scan {
         &mut self.scan
@@ -119,6 +127,7 @@ impl Walk {
                 Seen::Absent => Flaw::Absent,
                 Seen::Incomplete(_) => Flaw::Incomplete,
                 Seen::Bad => Flaw::Bad,
+                Seen::Frame(_) if offset - self.end > BATCH_MAX => Flaw::Bad,
                 Seen::Frame(frame) if !frame.is_commit() && frame.header.sequence == sequence => {
                     sequence = sequence.wrapping_add(1);
                     newest_ns = newest_ns.max(frame.header.timestamp_ns);
