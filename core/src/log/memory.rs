@@ -1,13 +1,13 @@
 //! Memory: a directory in memory for the tests of this folder, whose power can be cut at any operation.
 //!
-//! It keeps what a program sees and what the disk has apart: a sync copies from one to the other, and `lose` goes back
-//! to the disk, where each unsynced sector and name may have arrived or not. `fuse` is how many operations succeed
-//! before everything fails, as for a process that is gone.
+//! It keeps what a program sees and what the disk has apart: a sync copies what was written from one to the other, and
+//! `lose` goes back to the disk, where each unsynced sector and name may have arrived or not. A sync that fails behaves
+//! as Linux does: what was written counts as clean from then on, and no later sync copies it.
 
 use super::storage::{LogFile, Storage, TailPage};
 use crate::sync::{AtomicU64, Ordering};
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -21,7 +21,8 @@ pub(crate) struct Memory(Arc<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     names: Mutex<Names>,
-    fuse: AtomicU64,
+    /// Index of the first operation that fails, and how many do.
+    failing: [AtomicU64; 2],
     operations: AtomicU64,
     locks: Mutex<Vec<u64>>,
 }
@@ -39,6 +40,8 @@ struct Content(Mutex<Both>);
 struct Both {
     seen: Vec<u8>,
     durable: Vec<u8>,
+    /// Sectors that the next sync copies.
+    dirty: BTreeSet<usize>,
     modified_ns: u64,
 }
 
@@ -55,27 +58,29 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Inner {
     fn step(&self) -> io::Result<()> {
-        let done = self.operations.fetch_add(1, Ordering::Relaxed);
-        let fuse = self.fuse.load(Ordering::Relaxed);
-        if fuse != 0 && done >= fuse { Err(io::Error::from_raw_os_error(libc::EIO)) } else { Ok(()) }
+        let index = self.operations.fetch_add(1, Ordering::Relaxed);
+        let [first, count] = [0, 1].map(|place| self.failing[place].load(Ordering::Relaxed));
+        let is_failing = index >= first && index - first < count;
+        if is_failing { Err(io::Error::from_raw_os_error(libc::EIO)) } else { Ok(()) }
     }
 }
 
 impl Memory {
-    /// From the `k`-th operation (from 0) on, everything that changes something fails; none: never.
-    pub(crate) fn set_fuse(&self, operations: Option<u64>) {
-        self.0.operations.store(1, Ordering::Relaxed);
-        self.0.fuse.store(operations.map_or(0, |count| count + 1), Ordering::Relaxed);
+    /// Of the operations from now on that change something, `count` fail from the one with this index on.
+    pub(crate) fn fail(&self, first: u64, count: u64) {
+        self.0.operations.store(0, Ordering::Relaxed);
+        self.0.failing[0].store(first, Ordering::Relaxed);
+        self.0.failing[1].store(count, Ordering::Relaxed);
     }
 
-    /// Operations since the fuse was set.
+    /// Operations since `fail`.
     pub(crate) fn operations(&self) -> u64 {
-        self.0.operations.load(Ordering::Relaxed) - 1
+        self.0.operations.load(Ordering::Relaxed)
     }
 
     /// Puts a file there, durable.
     pub(crate) fn put(&self, name: &str, bytes: &[u8]) {
-        let content = Both { seen: bytes.to_vec(), durable: bytes.to_vec(), modified_ns: 1 };
+        let content = Both { seen: bytes.to_vec(), durable: bytes.to_vec(), modified_ns: 1, ..Both::default() };
         let content = Arc::new(Content(Mutex::new(content)));
         let mut names = locked(&self.0.names);
         names.seen.insert(name.to_string(), content.clone());
@@ -128,6 +133,7 @@ impl Memory {
                 }
             }
             both.seen = both.durable.clone();
+            both.dirty.clear();
         }
         locked(&self.0.locks).clear();
     }
@@ -231,13 +237,19 @@ impl LogFile for MemoryFile {
             both.seen.resize(end, 0);
         }
         both.seen[offset as usize..end].copy_from_slice(bytes);
+        both.dirty.extend(offset as usize / SECTOR..end.div_ceil(SECTOR));
         Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        let both = &mut *locked(&self.content.0);
+        let dirty = std::mem::take(&mut both.dirty);
         self.inner.step()?;
-        let mut both = locked(&self.content.0);
-        both.durable = both.seen.clone();
+        both.durable.resize(both.seen.len(), 0);
+        for sector in dirty {
+            let place = sector * SECTOR..((sector + 1) * SECTOR).min(both.seen.len());
+            both.durable[place.clone()].copy_from_slice(&both.seen[place]);
+        }
         Ok(())
     }
 

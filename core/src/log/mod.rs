@@ -30,6 +30,8 @@
 
 #[cfg(feature = "std")]
 pub mod cursors;
+#[cfg(all(test, feature = "std", target_os = "linux", not(miri)))]
+mod damages;
 pub mod frame;
 pub mod layout;
 #[cfg(all(test, feature = "std", target_os = "linux", not(miri)))]

@@ -275,9 +275,9 @@ mod tests {
     fn the_file_is_whole_before_it_has_its_name() {
         for cut in 0.. {
             let memory = Memory::default();
-            memory.set_fuse(Some(cut));
+            memory.fail(cut, u64::MAX);
             let made = open_or_create(&memory, &ID).is_ok();
-            memory.set_fuse(None);
+            memory.fail(0, 0);
             memory.lose(|| cut % 2 == 0);
             open_or_create(&memory, &ID).expect("made, now or before");
             assert_eq!(read(&memory).expect("valid").positions, sample(1, 0));

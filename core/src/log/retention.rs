@@ -190,9 +190,9 @@ mod tests {
         for cut in 0.. {
             for seed in 0..8_u32 {
                 let memory = log(5, 3);
-                memory.set_fuse(Some(cut));
+                memory.fail(cut, u64::MAX);
                 let is_over = retain(&memory, Limits { days: None, bytes: Some(0) }, 43).is_ok();
-                memory.set_fuse(None);
+                memory.fail(0, 0);
                 let mut step = 0;
                 memory.lose(|| {
                     step += 1;
