@@ -138,28 +138,10 @@ impl Consumer {
     #[inline]
     pub fn poll(&mut self, limit: usize) -> Result<Batch<'_>> {
         let mut buffer = std::mem::take(&mut self.buffer);
-        let polled = self.growing(&mut buffer, |consumer, buffer| consumer.poll_into(buffer, limit));
+        let polled = growing(&mut buffer, |buffer| self.poll_into(buffer, limit));
         self.buffer = buffer;
         let polled = polled?;
-        Ok(Batch { bytes: &self.buffer[..polled.bytes], count: polled.count, lost: polled.lost })
-    }
-
-    fn growing(
-        &mut self,
-        buffer: &mut Vec<u8>,
-        mut call: impl FnMut(&mut Self, &mut [u8]) -> Result<Polled>,
-    ) -> Result<Polled> {
-        if buffer.len() < BUFFER_BYTES {
-            buffer.resize(BUFFER_BYTES, 0);
-        }
-        loop {
-            match call(self, buffer) {
-                Err(error) if error.code() == Code::TOO_LARGE && error.value() > buffer.len() as u64 => {
-                    buffer.resize(error.value() as usize, 0);
-                }
-                done => return done,
-            }
-        }
+        Ok(Batch::of(&self.buffer, polled))
     }
 
     /// Claims up to `limit` messages of a queue and leaves them where they are, until the answer is dropped or released.
@@ -313,9 +295,25 @@ impl Consumer {
     }
 }
 
+/// Calls with a buffer that grows until what is wanted fits.
+#[inline]
+pub(crate) fn growing(buffer: &mut Vec<u8>, mut call: impl FnMut(&mut [u8]) -> Result<Polled>) -> Result<Polled> {
+    if buffer.len() < BUFFER_BYTES {
+        buffer.resize(BUFFER_BYTES, 0);
+    }
+    loop {
+        match call(buffer) {
+            Err(error) if error.code() == Code::TOO_LARGE && error.value() > buffer.len() as u64 => {
+                buffer.resize(error.value() as usize, 0);
+            }
+            done => return done,
+        }
+    }
+}
+
 /// Why nothing was handed out, in a sentence.
 #[cold]
-fn refused(fault: Fault) -> Error {
+pub(crate) fn refused(fault: Fault) -> Error {
     let message = match fault.code {
         Code::BUSY => "a claim is open on this handle: release it, or keep it, first".to_string(),
         Code::TOO_LARGE => format!("the next message needs a buffer of {} bytes", fault.value),
@@ -352,6 +350,11 @@ pub struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
+    /// What a call put into the handle's buffer.
+    pub(crate) fn of(buffer: &'a [u8], polled: Polled) -> Self {
+        Self { bytes: &buffer[..polled.bytes], count: polled.count, lost: polled.lost }
+    }
+
     /// The messages, in order.
     #[inline(always)]
     pub fn iter(&self) -> Records<'a> {

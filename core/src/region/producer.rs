@@ -218,13 +218,13 @@ fn refused<P: Payloads + ?Sized>(fault: Fault, payloads: &P) -> Error {
 }
 
 /// When a wait that begins now ends, on the host's clock.
-pub(super) fn deadline<H: Host>(host: &H, timeout: Option<Duration>) -> Option<u64> {
+pub(crate) fn deadline<H: Host>(host: &H, timeout: Option<Duration>) -> Option<u64> {
     let timeout = u64::try_from(timeout?.as_nanos()).ok()?;
     host.monotonic_ns().checked_add(timeout)
 }
 
 /// Pins this thread to a processor.
-pub(super) fn pin(processor: Option<usize>) -> Result<()> {
+pub(crate) fn pin(processor: Option<usize>) -> Result<()> {
     let Some(processor) = processor else { return Ok(()) };
     crate::os::pin(processor).map_err(|cause| {
         crate::error::Error::os(Code::ARGUMENT, format_args!("pinning to processor {processor}"), cause)

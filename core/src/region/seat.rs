@@ -159,7 +159,7 @@ impl Drop for Seat {
 
 impl Shared {
     /// The ring of a counted channel.
-    pub(super) fn ring(&self, channel: u32) -> Result<Ring<'_>> {
+    pub(crate) fn ring(&self, channel: u32) -> Result<Ring<'_>> {
         let flags = self.channel(channel)?.flags;
         let memory = Memory {
             entry: self.entry(channel),
@@ -291,6 +291,6 @@ fn cut_label(label: &str) -> &str {
 }
 
 /// The role of a subscriber.
-pub(super) const fn subscriber_role(is_gating: bool) -> u32 {
+pub(crate) const fn subscriber_role(is_gating: bool) -> u32 {
     if is_gating { ROLE_GATING_SUBSCRIBER } else { ROLE_SUBSCRIBER }
 }

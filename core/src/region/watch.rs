@@ -7,7 +7,7 @@ use super::seat::Seat;
 use super::shared::Shared;
 use crate::layout::Participant;
 use crate::ring::{Look, Ring, Wanted, Watcher};
-use crate::sync::{AtomicU32, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -21,10 +21,54 @@ pub(super) const NOTE_OWED: u32 = 4;
 /// The handle's next call is to look around.
 const NOTE_LOOK: u32 = 8;
 
+/// What a reader of a recorded channel wants next, for the thread that waits on its behalf. The reader alone writes it.
+///
+/// Its place is a log sequence, which no word of the ring holds; and it may have something to read that no look at the
+/// ring finds, in the log.
+pub(crate) struct Following {
+    /// 0: something is there; 1: a log behind the channel; else 2 + a position, or a log sequence.
+    word: AtomicU64,
+    /// Whether it reads what is on disk only.
+    is_synced: bool,
+}
+
+impl Following {
+    const OWED: u64 = 0;
+    const BINDING: u64 = 1;
+
+    /// A reader that has something to read.
+    pub fn new(is_synced: bool) -> Self {
+        Self { word: AtomicU64::new(Self::OWED), is_synced }
+    }
+
+    /// What the reader waits for from now on; none: something is there to be read.
+    #[inline]
+    pub fn set(&self, wanted: Option<Wanted>) {
+        let word = match wanted {
+            Some(Wanted::Position(number) | Wanted::Synced(number)) => number.saturating_add(2),
+            Some(_) => Self::BINDING,
+            None => Self::OWED,
+        };
+        // sync: following. Release; pairs with the Acquire in `wanted`.
+        self.word.store(word, Ordering::Release);
+    }
+
+    fn wanted(&self) -> Option<Wanted> {
+        // sync: following. Acquire; pairs with the Release in `set`.
+        match self.word.load(Ordering::Acquire) {
+            Self::OWED => None,
+            Self::BINDING => Some(Wanted::Binding),
+            word if self.is_synced => Some(Wanted::Synced(word - 2)),
+            word => Some(Wanted::Position(word - 2)),
+        }
+    }
+}
+
 /// A view of one handle for a thread that waits on its behalf.
 pub struct Watch {
     watcher: Mutex<Watcher<'static>>,
     notes: Arc<AtomicU32>,
+    following: Option<Arc<Following>>,
     shared: Arc<Shared>,
     _private: Option<Arc<Participant>>,
 }
@@ -34,6 +78,7 @@ impl Watch {
         Self {
             watcher: Mutex::new(Watcher::new(ring, seat.member(), wanted)),
             notes: Arc::default(),
+            following: None,
             shared: Arc::clone(seat.shared()),
             _private: seat.private(),
         }
@@ -42,6 +87,11 @@ impl Watch {
     pub(super) fn with_notes(mut self, notes: &Arc<AtomicU32>) -> Self {
         self.notes = Arc::clone(notes);
         self
+    }
+
+    /// A view of a reader of a recorded channel.
+    pub(crate) fn of_follower(seat: &Seat, ring: Ring<'static>, following: &Arc<Following>) -> Self {
+        Self { following: Some(Arc::clone(following)), ..Self::new(seat, ring, Wanted::Binding) }
     }
 
     /// Waits for room for `slots` from now on; for producers.
@@ -99,11 +149,16 @@ impl Watch {
             self.notes.fetch_or(NOTE_LOOK, Ordering::Relaxed);
             return true;
         }
-        self.notes.load(Ordering::Relaxed) & NOTE_OWED != 0
+        let has_to_read = self.following.as_ref().is_some_and(|following| following.wanted().is_none());
+        has_to_read || self.notes.load(Ordering::Relaxed) & NOTE_OWED != 0
     }
 
     fn watcher(&self) -> MutexGuard<'_, Watcher<'static>> {
-        self.watcher.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(wanted) = self.following.as_ref().and_then(|following| following.wanted()) {
+            watcher.want(wanted);
+        }
+        watcher
     }
 }
 
