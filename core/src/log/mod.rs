@@ -29,6 +29,13 @@
 //! is made, before anything was accepted. A thread that panics poisons too, and never leaves others waiting.
 
 #[cfg(feature = "std")]
+mod appender;
+#[cfg(feature = "std")]
+mod batch;
+#[cfg(feature = "std")]
+mod change;
+pub mod compress;
+#[cfg(feature = "std")]
 pub mod cursors;
 #[cfg(all(test, feature = "std", target_os = "linux", not(miri)))]
 mod damages;
@@ -36,6 +43,8 @@ pub mod frame;
 pub mod layout;
 #[cfg(all(test, feature = "std", target_os = "linux", not(miri)))]
 pub(crate) mod memory;
+#[cfg(feature = "std")]
+mod oldest;
 #[cfg(feature = "std")]
 pub mod options;
 #[cfg(feature = "std")]
@@ -49,7 +58,15 @@ pub(crate) mod retention;
 #[cfg(feature = "std")]
 pub mod segment;
 #[cfg(feature = "std")]
+mod spare;
+#[cfg(feature = "std")]
+mod state;
+#[cfg(feature = "std")]
 pub mod storage;
+#[cfg(feature = "std")]
+mod syncer;
+#[cfg(feature = "std")]
+mod tail;
 #[cfg(feature = "std")]
 pub(crate) mod scan;
 #[cfg(feature = "std")]
@@ -60,6 +77,8 @@ pub(crate) mod testing;
 pub mod verify;
 #[cfg(feature = "std")]
 pub(crate) mod walk;
+#[cfg(feature = "std")]
+pub mod writer;
 
 #[cfg(feature = "std")]
 pub use cursors::{Change, Cursors};
@@ -72,4 +91,8 @@ pub use record::Record;
 #[cfg(feature = "std")]
 pub use recovery::Recovered;
 #[cfg(feature = "std")]
+pub use state::Listener;
+#[cfg(feature = "std")]
 pub use verify::{Verified, verify};
+#[cfg(feature = "std")]
+pub use writer::Log;

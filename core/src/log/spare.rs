@@ -1,0 +1,375 @@
+//! Spare: the next segments, filled with zeros ahead by a thread of its own, because an fdatasync into space that was
+//! written before costs half of one that has to allocate it, and because a full disk is then met here and not at a
+//! write.
+//!
+//! ```text
+//!   spare.new  --zeros, synced every 8 MiB-->  spare.tmp, spare-2.tmp  --header, rename-->  00000000000000000042.log
+//! ```
+//! A file is called `.tmp` only when all of its zeros are on the disk, so what another writer has left under such a
+//! name is as good as new. A file is never a segment twice.
+//!
+//! The disk is *full* when a spare that is needed cannot be made. Its pieces are removed then, so that others have
+//! what is left, and it is tried again every 200 ms; the first one that succeeds ends the state. An error of another
+//! kind poisons the log.
+
+use super::options::LogOptions;
+use super::state::State;
+use super::storage::{LogFile, Storage};
+use crate::error::{Code, Result};
+use crate::os::fail;
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The name of the first spare; others have a number.
+pub(super) const SPARE: &str = "spare.tmp";
+/// The name of one that is being filled.
+pub(super) const UNFINISHED: &str = "spare.new";
+
+const RETRY_AFTER: Duration = Duration::from_millis(200);
+/// How long a waiter sleeps before it looks whether the log was poisoned.
+const LOOK_AFTER: Duration = Duration::from_millis(50);
+const CHUNK_BYTES: usize = 1 << 20;
+/// Dirty bytes that a sync of the log may have to wait for.
+const SYNC_BYTES: u64 = 8 << 20;
+
+/// A file of zeros.
+#[derive(Debug, Clone)]
+pub(super) struct Spare {
+    /// Its name.
+    pub name: String,
+    /// It.
+    pub file: Arc<dyn LogFile>,
+    /// Its length.
+    pub bytes: u64,
+}
+
+#[derive(Debug, Default)]
+struct Stock {
+    ready: VecDeque<Spare>,
+    is_started: bool,
+    is_ending: bool,
+    is_retention_due: bool,
+    /// The name of one that was taken and still has it.
+    taken: Option<String>,
+    /// Bytes that somebody waits for; 0 when nobody does.
+    need: u64,
+    /// Bytes for which the disk had no room, and when to try again.
+    full: Option<(u64, Instant)>,
+}
+
+/// What the thread is to do.
+#[derive(Debug)]
+enum Job {
+    Make(u64),
+    Grow(Spare, u64),
+    Probe(u64),
+    Retain,
+    End,
+}
+
+/// The spares of a log.
+#[derive(Debug)]
+pub(super) struct Spares {
+    storage: Arc<dyn Storage>,
+    segment_bytes: u64,
+    wanted: usize,
+    stock: Mutex<Stock>,
+    changed: Condvar,
+}
+
+/// Whether the disk is full, or this user's part of it: what passes by itself when somebody frees some.
+pub(super) fn is_disk_full(cause: &io::Error) -> bool {
+    matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Writes zeros from `from` to `to` and makes them durable; false when `is_over` said so before that.
+pub(super) fn fill(file: &dyn LogFile, from: u64, to: u64, is_over: impl Fn() -> bool) -> io::Result<bool> {
+    let zeros = vec![0; CHUNK_BYTES.min((to - from) as usize)];
+    let (mut at, mut synced) = (from, from);
+    while at < to {
+        if is_over() {
+            return Ok(false);
+        }
+        let bytes = (to - at).min(zeros.len() as u64);
+        file.write_at(&zeros[..bytes as usize], at)?;
+        at += bytes;
+        if at - synced >= SYNC_BYTES {
+            file.sync_data()?;
+            synced = at;
+        }
+    }
+    file.sync_data()?;
+    Ok(true)
+}
+
+/// Makes a file of `bytes` zeros, durable but for its name; none when `is_over` said so before that.
+pub(super) fn make(
+    storage: &dyn Storage,
+    name: &str,
+    bytes: u64,
+    is_over: impl Fn() -> bool,
+) -> io::Result<Option<Arc<dyn LogFile>>> {
+    let _ = storage.remove(name);
+    let file = storage.create(name)?;
+    match fill(&*file, 0, bytes, is_over) {
+        Ok(true) => Ok(Some(file)),
+        Ok(false) => {
+            let _ = storage.remove(name);
+            Ok(None)
+        }
+        Err(cause) => {
+            let _ = storage.remove(name);
+            Err(cause)
+        }
+    }
+}
+
+fn name_of(number: usize) -> String {
+    if number == 0 { SPARE.into() } else { format!("spare-{}.tmp", number + 1) }
+}
+
+impl Spares {
+    /// No spares yet; [`Self::run`] makes them.
+    pub fn new(storage: Arc<dyn Storage>, options: &LogOptions) -> Self {
+        let wanted = options.spares as usize;
+        Self { storage, segment_bytes: options.segment_bytes, wanted, stock: Mutex::default(), changed: Condvar::new() }
+    }
+
+    /// Begins to make spares: something is written to this log.
+    pub fn start(&self) {
+        self.stock().is_started = true;
+        self.changed.notify_all();
+    }
+
+    /// Has old segments looked at.
+    pub fn retain(&self) {
+        self.stock().is_retention_due = true;
+        self.changed.notify_all();
+    }
+
+    /// Ends the thread.
+    pub fn end(&self) {
+        self.stock().is_ending = true;
+        self.changed.notify_all();
+    }
+
+    /// The first spare, if it has so many bytes. Its name is nobody else's until [`Self::forget`].
+    pub fn take(&self, bytes: u64) -> Option<Spare> {
+        let mut stock = self.stock();
+        stock.ready.front().filter(|spare| spare.bytes >= bytes)?;
+        stock.need = 0;
+        let spare = stock.ready.pop_front();
+        stock.taken = spare.as_ref().map(|spare| spare.name.clone());
+        drop(stock);
+        self.changed.notify_all();
+        spare
+    }
+
+    /// The one that was taken has another name now.
+    pub fn forget(&self) {
+        self.stock().taken = None;
+    }
+
+    /// Waits until there is a spare of so many bytes.
+    ///
+    /// # Errors
+    /// DISK_FULL when it cannot be made now; what poisoned the log.
+    pub fn wait(&self, bytes: u64, state: &State) -> Result<()> {
+        let mut stock = self.stock();
+        loop {
+            if stock.ready.front().is_some_and(|spare| spare.bytes >= bytes) {
+                return Ok(());
+            }
+            state.check()?;
+            if stock.full.is_some_and(|(refused, _)| refused <= bytes.max(self.segment_bytes)) {
+                state.set_full(true);
+                return self.full(bytes.max(self.segment_bytes));
+            }
+            stock.is_started = true;
+            if stock.need < bytes {
+                stock.need = bytes;
+                self.changed.notify_all();
+            }
+            stock = self.changed.wait_timeout(stock, LOOK_AFTER).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Waits until all spares that are wanted are there.
+    ///
+    /// # Errors
+    /// As [`Self::wait`].
+    pub fn wait_all(&self, state: &State) -> Result<()> {
+        self.start();
+        let mut stock = self.stock();
+        while stock.ready.len() < self.wanted {
+            state.check()?;
+            if stock.full.is_some() {
+                return self.full(self.segment_bytes);
+            }
+            stock = self.changed.wait_timeout(stock, LOOK_AFTER).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        Ok(())
+    }
+
+    /// The disk had no room for so many bytes elsewhere; the first spare that can be made says that it has again.
+    pub fn set_full<T>(&self, bytes: u64, state: &State) -> Result<T> {
+        let mut stock = self.stock();
+        stock.full = Some((bytes, Instant::now() + RETRY_AFTER));
+        stock.need = stock.need.max(bytes);
+        state.set_full(true);
+        drop(stock);
+        self.changed.notify_all();
+        self.full(bytes)
+    }
+
+    /// There was room.
+    pub fn set_room(&self, state: &State) {
+        self.stock().full = None;
+        state.set_full(false);
+    }
+
+    fn full<T>(&self, bytes: u64) -> Result<T> {
+        let path = self.storage.path().display();
+        fail(Code::DISK_FULL, format!("there is no room for a segment of {bytes} bytes in {path}"))
+    }
+
+    /// What the thread does until the log is closed; `retain` looks at old segments.
+    pub fn run(&self, state: &State, retain: impl Fn()) {
+        self.adopt();
+        loop {
+            match self.next_job() {
+                Job::End => return,
+                Job::Retain => retain(),
+                Job::Probe(bytes) => {
+                    let is_full = self.storage.free_bytes().is_ok_and(|free| free < bytes);
+                    let mut stock = self.stock();
+                    stock.full = is_full.then(|| (bytes, Instant::now() + RETRY_AFTER));
+                    stock.need = 0;
+                    state.set_full(is_full);
+                }
+                Job::Make(bytes) => {
+                    let made = self.make_one(bytes);
+                    self.settle(made, bytes, None, state);
+                }
+                Job::Grow(spare, bytes) => {
+                    let file = spare.file.clone();
+                    let grown = fill(&*file, spare.bytes, bytes, || self.stock().is_ending);
+                    let grown = grown.map(|is_done| is_done.then(|| Spare { bytes, ..spare.clone() }));
+                    self.settle(grown, bytes, Some(spare), state);
+                }
+            }
+        }
+    }
+
+    fn next_job(&self) -> Job {
+        let mut stock = self.stock();
+        loop {
+            if stock.is_ending {
+                return Job::End;
+            }
+            if std::mem::take(&mut stock.is_retention_due) {
+                return Job::Retain;
+            }
+            let is_time = stock.full.is_none_or(|(_, until)| Instant::now() >= until);
+            if stock.is_started && is_time {
+                let need = stock.need;
+                if stock.ready.front().is_some_and(|spare| spare.bytes < need)
+                    && let Some(spare) = stock.ready.pop_front()
+                {
+                    return Job::Grow(spare, need);
+                }
+                let wanted = self.wanted.max(usize::from(need > 0));
+                if stock.ready.len() < wanted {
+                    return Job::Make(need.max(self.segment_bytes));
+                }
+                if let Some((bytes, _)) = stock.full {
+                    return Job::Probe(bytes);
+                }
+            }
+            stock = if stock.full.is_some() {
+                self.changed.wait_timeout(stock, LOOK_AFTER).unwrap_or_else(PoisonError::into_inner).0
+            } else {
+                self.changed.wait(stock).unwrap_or_else(PoisonError::into_inner)
+            };
+        }
+    }
+
+    fn make_one(&self, bytes: u64) -> io::Result<Option<Spare>> {
+        if self.storage.free_bytes().is_ok_and(|free| free < bytes) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let Some(file) = make(&*self.storage, UNFINISHED, bytes, || self.stock().is_ending)? else { return Ok(None) };
+        let stock = self.stock();
+        let is_free =
+            |name: &String| stock.taken.as_ref() != Some(name) && stock.ready.iter().all(|spare| spare.name != *name);
+        let name = (0..).map(name_of).find(is_free).unwrap_or_default();
+        drop(stock);
+        self.storage.rename(UNFINISHED, &name)?;
+        Ok(Some(Spare { name, file, bytes }))
+    }
+
+    /// Puts a spare into the stock, or says why there is none; `before` goes back when it could not be made longer.
+    fn settle(&self, made: io::Result<Option<Spare>>, bytes: u64, before: Option<Spare>, state: &State) {
+        let mut stock = self.stock();
+        match made {
+            Ok(Some(spare)) => {
+                // One that was made longer was the first; a new one goes behind, unless somebody waits for its length.
+                if before.is_some() || bytes > self.segment_bytes {
+                    stock.ready.push_front(spare);
+                } else {
+                    stock.ready.push_back(spare);
+                }
+                stock.full = None;
+                stock.need = if bytes >= stock.need { 0 } else { stock.need };
+                state.set_full(false);
+            }
+            Ok(None) => {}
+            Err(cause) if is_disk_full(&cause) => {
+                stock.full = Some((bytes, Instant::now() + RETRY_AFTER));
+                if let Some(spare) = before {
+                    stock.ready.push_front(spare);
+                }
+            }
+            Err(cause) => {
+                drop(stock);
+                state.poison("making the next segment", &cause);
+                self.changed.notify_all();
+                return;
+            }
+        }
+        drop(stock);
+        self.changed.notify_all();
+    }
+
+    /// Takes over what an earlier writer has left.
+    fn adopt(&self) {
+        let Ok(names) = self.storage.names() else { return };
+        let _ = names.iter().any(|name| name == UNFINISHED) && self.storage.remove(UNFINISHED).is_ok();
+        let mut spares: Vec<_> = names.into_iter().filter(|name| is_spare(name)).collect();
+        spares.sort_unstable();
+        for name in spares {
+            let opened = self.storage.open(&name, true).and_then(|file| Ok((file.length()?, file)));
+            let mut stock = self.stock();
+            match opened {
+                Ok((bytes, file)) if bytes == self.segment_bytes && stock.ready.len() < self.wanted => {
+                    stock.ready.push_back(Spare { name, file, bytes });
+                }
+                _ => {
+                    let _ = self.storage.remove(&name);
+                }
+            }
+        }
+    }
+
+    fn stock(&self) -> MutexGuard<'_, Stock> {
+        self.stock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a file of this name is a segment that was made ahead.
+pub(super) fn is_spare(name: &str) -> bool {
+    let number = name.strip_prefix("spare-").and_then(|rest| rest.strip_suffix(".tmp"));
+    name == SPARE || number.is_some_and(|number| number.parse::<u32>().is_ok())
+}
