@@ -77,6 +77,8 @@ refused! {
     status(descriptor: &Descriptor) -> Status;
     identity_of(path: &Path) -> (u64, u64);
     inode_behind(path: &Path) -> u64;
+    link_to(target: &Path, name: &Path) -> ();
+    owner_of_link(name: &Path) -> Option<u32>;
     set_mode(descriptor: &Descriptor, mode: u32) -> ();
     allocate(descriptor: &Descriptor, offset: u64, length: u64) -> ();
     sync(descriptor: &Descriptor) -> ();

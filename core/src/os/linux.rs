@@ -134,6 +134,26 @@ pub fn inode_behind(path: &Path) -> io::Result<u64> {
     std::fs::metadata(path).map(|found| found.ino())
 }
 
+/// Makes `name` a symbolic link to `target`, in the place of what was there, in one step.
+pub fn link_to(target: &Path, name: &Path) -> io::Result<()> {
+    let mut fresh = name.as_os_str().to_owned();
+    fresh.push(format!(".{}.tmp", std::process::id()));
+    match std::fs::remove_file(&fresh) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(cause),
+        _ => {}
+    }
+    std::os::unix::fs::symlink(target, &fresh)?;
+    std::fs::rename(&fresh, name).inspect_err(|_| {
+        let _ = std::fs::remove_file(&fresh);
+    })
+}
+
+/// Owner of a symbolic link; none: it is something else.
+pub fn owner_of_link(name: &Path) -> io::Result<Option<u32>> {
+    let found = std::fs::symlink_metadata(name)?;
+    Ok(found.is_symlink().then(|| found.uid()))
+}
+
 /// Sets the exact permission bits, whatever the umask.
 pub fn set_mode(descriptor: &Descriptor, mode: u32) -> io::Result<()> {
     // SAFETY: no memory is passed.

@@ -3,10 +3,20 @@
 //! `claims`, `takeover` and `committed` are what the members of a group do to shared memory, over borrowed words and
 //! without std, so that models run them too; everything else stands on regions and files.
 
+#[cfg(all(feature = "std", not(loom)))]
+mod binding;
 mod claims;
 mod committed;
+#[cfg(all(feature = "std", not(loom)))]
+mod durable;
 #[cfg(all(test, not(loom)))]
 mod kills;
+#[cfg(all(test, loom))]
+mod model;
+#[cfg(all(feature = "std", not(loom)))]
+mod page;
+#[cfg(all(feature = "std", not(loom)))]
+mod recorder;
 #[cfg(all(test, not(loom)))]
 mod rules;
 mod takeover;
@@ -14,3 +24,5 @@ mod takeover;
 mod testing;
 
 pub use claims::{Claims, Membership, Run};
+#[cfg(all(feature = "std", not(loom)))]
+pub use recorder::{Recorder, RecorderOptions, RecorderStatus};

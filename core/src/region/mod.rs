@@ -30,6 +30,7 @@ mod consumer;
 mod create;
 mod durability;
 mod guard;
+pub(crate) mod link;
 mod liveness;
 mod lock;
 mod open;
@@ -58,9 +59,11 @@ pub use watch::Watch;
 
 use crate::error::{Code, Error, Result};
 use crate::os::{absolute, fail, refused};
-#[allow(unused_imports, reason = "recorded/ stands on it")]
-pub(crate) use seat::{Joining, Seat};
-use shared::Shared;
+pub(crate) use consumer::{growing, refused as refused_read};
+pub(crate) use producer::{deadline, pin};
+pub(crate) use seat::{Joining, Seat, subscriber_role};
+pub(crate) use shared::Shared;
+pub(crate) use watch::Following;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;

@@ -1,5 +1,7 @@
-//! Removing a region: those who are attached are told by one word, those who come later find no name.
+//! Removing a region: those who are attached are told by one word, those who come later find no name. The links to the
+//! logs of its channels go with it; the logs stay.
 
+use super::link;
 use super::lock::LockFile;
 use super::open::{checked_limit, map_header, open_checked};
 use super::shared::{Opening, Shared};
@@ -55,6 +57,8 @@ fn unlink(path: &Path, lock_timeout_ms: u64, is_wanted: impl Fn(&RegionHeader) -
         // sync: removed. Release; pairs with the Acquire in `is_removed`.
         shared.header().removed.store(1, Ordering::Release);
     }
+    // Before the name: a new region of this name has links of its own.
+    link::remove_all(path);
     std::fs::remove_file(path).map_err(|cause| refused(format_args!("removing {}", path.display()), cause))?;
     Ok(true)
 }

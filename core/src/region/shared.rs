@@ -135,6 +135,11 @@ impl Shared {
         self.region_id
     }
 
+    /// Who owns the file.
+    pub(crate) fn file_owner(&self) -> Result<u32> {
+        Ok(self.locks.status()?.owner)
+    }
+
     /// This process.
     pub(crate) fn identity(&self) -> Identity {
         self.identity

@@ -1,5 +1,7 @@
 //! The rules of the protocol, one test each: what goes wrong without it was found by search, and is played here.
 
+mod recording;
+
 use super::intent::{self, Kind};
 use super::testing::{Boxed, LONG, World, drain, killed_at, message, poll, read, with_hook, write};
 use crate::layout::{

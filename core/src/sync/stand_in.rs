@@ -50,10 +50,27 @@ const EXPLORED: &[&str] = &[
     "role",
     "intent",
     "cursor",
+    "next",
+    "committed",
+    "takeovers",
+    "recorded_position",
+    "durable_sequence",
+    "waiters_asleep",
+    "error",
 ];
 
 /// Those that one thread both loads and stores while others do.
-const TURNS: &[&str] = &["tail", "head", "consumers_asleep", "producers_asleep", "sequence"];
+const TURNS: &[&str] = &[
+    "tail",
+    "head",
+    "consumers_asleep",
+    "producers_asleep",
+    "waiters_asleep",
+    "sequence",
+    "next",
+    "committed",
+    "takeovers",
+];
 
 /// What loom explores, and what it is not told about.
 enum Word<A, T> {
@@ -87,6 +104,12 @@ macro_rules! atomics {
         }
 
         impl $name {
+            /// One that is explored, and whose threads take turns, whatever its name is.
+            pub fn in_turns() -> Self {
+                let word = Word::Explored { word: atomic::$name::new(0), turn: Some(atomic::AtomicU8::new(0)) };
+                Self { word, flaw: OnceLock::new() }
+            }
+
             /// From now on the accesses of `flaw` are relaxed.
             pub fn relax(&self, flaw: Flaw) {
                 assert!(self.flaw.set(flaw).is_ok(), "one flaw at a time");
