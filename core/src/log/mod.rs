@@ -68,6 +68,8 @@ mod syncer;
 #[cfg(feature = "std")]
 mod tail;
 #[cfg(feature = "std")]
+pub(crate) mod index;
+#[cfg(feature = "std")]
 pub(crate) mod scan;
 #[cfg(feature = "std")]
 pub(crate) mod tear;

@@ -108,6 +108,16 @@ impl Walk {
         &mut self.scan
     }
 
+    /// Where the last complete batch ends.
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// First sequence of the batch that comes next.
+    pub fn next_sequence(&self) -> u64 {
+        self.next_sequence
+    }
+
     /// Goes back to the end of the last complete batch, to read anew what follows.
     pub fn again(&mut self) {
         self.scan.seek(self.end);
