@@ -330,7 +330,12 @@ impl Shared {
     fn settled(&self, file: &dyn LogFile) -> Result<Newest> {
         let newest = positions::newest(file, &*self.storage, &self.log_id)?;
         let generation = newest.positions.generation;
-        if locked(&self.queue).synced_generation != Some(generation) {
+        let synced = locked(&self.queue).synced_generation;
+        if synced.is_none() {
+            // Who made the file may have died before its name was durable.
+            self.storage.sync_names().map_err(unknown)?;
+        }
+        if synced != Some(generation) {
             let again = encode(&newest.positions, &self.log_id);
             file.write_at(&again, positions::offset_of(newest.copy)).map_err(unknown)?;
             file.sync_data().map_err(unknown)?;
@@ -362,4 +367,128 @@ fn apply(list: &mut Vec<Position>, name: &str, change: Change, now_ns: u64) -> b
         }
     }
     true
+}
+
+#[cfg(all(test, target_os = "linux", not(miri)))]
+mod tests {
+    use super::super::memory::Memory;
+    use super::super::testing::LOG_ID;
+    use super::*;
+
+    fn on(memory: &Memory) -> Cursors {
+        Cursors::open_on(Arc::new(memory.clone()), LOG_ID)
+    }
+
+    #[test]
+    fn what_was_stored_is_there_after_the_power_was_cut() {
+        let memory = Memory::default();
+        let cursors = on(&memory);
+        assert_eq!((cursors.all().expect("none yet"), cursors.lowest().expect("none yet")), (Vec::new(), None));
+        for sequence in 1..20 {
+            cursors.store(&[("fast", sequence * 2), ("slow", sequence)]).expect("stored");
+            memory.lose(|| false);
+            let again = on(&memory);
+            assert_eq!(again.get("fast").expect("read"), Some(sequence * 2));
+            assert_eq!(again.lowest().expect("read"), Some(sequence));
+        }
+        assert_eq!(cursors.get("nobody").expect("read"), None);
+    }
+
+    #[test]
+    fn positions_only_rise_unless_they_are_set() {
+        let cursors = on(&Memory::default());
+        cursors.store(&[("group", 9)]).expect("stored");
+        cursors.store(&[("group", 7)]).expect("nothing to do");
+        assert_eq!(cursors.get("group").expect("read"), Some(9));
+        cursors.change(&[("group", Change::Set(3)), ("other", Change::Raise(1))]).expect("set");
+        assert_eq!(cursors.get("group").expect("read"), Some(3));
+        cursors.change(&[("group", Change::Remove), ("nobody", Change::Remove)]).expect("removed");
+        let left: Vec<_> = cursors.all().expect("read").into_iter().map(|position| position.name).collect();
+        assert_eq!(left, ["other"]);
+    }
+
+    #[test]
+    fn there_is_room_for_a_thousand_groups() {
+        let cursors = on(&Memory::default());
+        let names: Vec<String> = (0..1_001).map(|index| format!("group {index}")).collect();
+        let all: Vec<_> = names.iter().map(|name| (name.as_str(), 5)).collect();
+        assert_eq!(cursors.store(&all).expect_err("one too many").code(), Code::NO_SPACE);
+        assert!(cursors.all().expect("read").is_empty(), "all or nothing");
+        cursors.store(&all[..1_000]).expect("stored");
+        assert_eq!(cursors.store(&all[1_000..]).expect_err("full").code(), Code::NO_SPACE);
+        cursors.store(&[("group 7", 9)]).expect("a full disk or table stops no commit of those who are there");
+        assert_eq!(cursors.store(&[("", 1)]).expect_err("no name").code(), Code::ARGUMENT);
+    }
+
+    #[test]
+    fn a_position_above_the_end_is_counted_and_taken_back() {
+        let memory = Memory::default();
+        let cursors = on(&memory);
+        assert_eq!(cursors.settle(0).expect("made"), 0);
+        cursors.store(&[("right", 11), ("wrong", 12), ("worse", u64::MAX)]).expect("stored");
+        assert_eq!(on(&memory).settle(10).expect("settled"), 2);
+        memory.lose(|| false);
+        let all: Vec<_> = on(&memory).all().expect("read").into_iter().map(|position| position.sequence).collect();
+        assert_eq!(all, [11, 11, 11]);
+    }
+
+    #[test]
+    fn damage_is_refused_by_everybody() {
+        let memory = Memory::default();
+        on(&memory).settle(0).expect("made");
+        memory.put(positions::NAME, &[1; 131_072]);
+        let cursors = on(&memory);
+        assert_eq!(cursors.all().expect_err("damaged").code(), Code::CORRUPT);
+        assert_eq!(cursors.store(&[("group", 1)]).expect_err("damaged").code(), Code::CORRUPT);
+        assert_eq!(cursors.settle(5).expect_err("damaged").code(), Code::CORRUPT);
+        assert_eq!(memory.bytes(positions::NAME).expect("there"), [1; 131_072], "and left as it is");
+    }
+
+    #[test]
+    fn a_store_serves_all_who_wait() {
+        let memory = Memory::default();
+        let cursors = on(&memory);
+        cursors.store(&[("group 0", 1)]).expect("stored");
+        let held = memory.try_lock(LOCK_BYTE).expect("asked").expect("free");
+        memory.fail(0, 0);
+        std::thread::scope(|scope| {
+            for index in 0..8 {
+                let cursors = cursors.clone();
+                scope.spawn(move || cursors.store(&[(&format!("group {index}"), 7)]).expect("stored"));
+            }
+            // One of them waits for the lock with its own, the others wait for it.
+            while locked(&cursors.0.queue).waiting.len() < 7 {
+                std::thread::yield_now();
+            }
+            drop(held);
+        });
+        assert_eq!(memory.operations(), 4, "two writes and two syncs");
+        assert!((0..8).all(|index| cursors.get(&format!("group {index}")).expect("read") == Some(7)));
+    }
+
+    #[test]
+    fn a_holder_that_never_lets_go_is_reported() {
+        let memory = Memory::default();
+        let shared = Arc::into_inner(on(&memory).0).expect("the only one");
+        let cursors = Cursors(Arc::new(Shared { lock_wait_ns: 1_000_000, ..shared }));
+        let held = memory.try_lock(LOCK_BYTE).expect("asked").expect("free");
+        assert_eq!(cursors.store(&[("group", 1)]).expect_err("held").code(), Code::BUSY);
+        drop(held);
+        cursors.store(&[("group", 1)]).expect("stored");
+    }
+
+    #[test]
+    fn handles_of_one_process_are_one_and_a_poisoned_one_is_left() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let open = || Cursors::open(directory.path(), LOG_ID).expect("opened");
+        let (first, second) = (open(), open());
+        assert!(Arc::ptr_eq(&first.0, &second.0));
+        first.store(&[("group", 5)]).expect("stored");
+        assert_eq!(second.get("group").expect("read"), Some(5));
+        locked(&first.0.queue).poison = Some(Failure { code: Code::IO, message: String::new(), value: 1 });
+        assert_eq!(second.store(&[("group", 6)]).expect_err("poisoned").value(), OUTCOME_UNKNOWN);
+        let fresh = open();
+        fresh.store(&[("group", 6)]).expect("a fresh one may try");
+        assert_eq!(fresh.get("group").expect("read"), Some(6));
+    }
 }

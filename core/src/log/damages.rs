@@ -5,7 +5,7 @@
 //! that batch, and everything before it is as it was, byte for byte.
 
 use super::frame::Origin;
-use super::memory::Memory;
+use super::memory::{Memory, dice};
 use super::options::LogOptions;
 use super::recovery::{End, Recovered, recover};
 use super::storage::Storage;
@@ -292,11 +292,7 @@ fn recovery_cut_short_anywhere_runs_again_to_the_same_end() {
                 is_over = whole && memory.operations() <= first;
                 memory.fail(0, 0);
                 if mode != 2 {
-                    let mut dice = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-                    memory.lose(|| {
-                        dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                        dice >> 63 != 0
-                    });
+                    memory.lose(dice(seed));
                 }
                 let (found, _) = recover_on(&memory).unwrap_or_else(|error| panic!("{mode} {first} {seed}: {error}"));
                 assert_eq!(found.last_sequence, 2);

@@ -56,6 +56,15 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("no test panics while it holds this")
 }
 
+/// Says yes and no by a seed.
+pub(crate) fn dice(seed: u64) -> impl FnMut() -> bool {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state >> 63 != 0
+    }
+}
+
 impl Inner {
     fn step(&self) -> io::Result<()> {
         let index = self.operations.fetch_add(1, Ordering::Relaxed);

@@ -71,6 +71,8 @@ mod tail;
 pub(crate) mod index;
 #[cfg(feature = "std")]
 pub(crate) mod scan;
+#[cfg(all(test, feature = "std", target_os = "linux", not(miri)))]
+mod stores;
 #[cfg(feature = "std")]
 pub(crate) mod tear;
 #[cfg(all(test, feature = "std", target_os = "linux", not(miri)))]
