@@ -39,6 +39,10 @@ pub mod compress;
 pub mod cursors;
 #[cfg(all(test, feature = "std", target_os = "linux", not(miri)))]
 mod damages;
+#[cfg(all(test, feature = "std", target_os = "linux", not(miri)))]
+mod failing;
+#[cfg(all(test, feature = "std", target_os = "linux", not(miri)))]
+mod faults;
 pub mod frame;
 pub mod layout;
 #[cfg(all(test, feature = "std", target_os = "linux", not(miri)))]
@@ -50,11 +54,17 @@ pub mod options;
 #[cfg(feature = "std")]
 pub mod positions;
 #[cfg(feature = "std")]
+pub(crate) mod rebuild;
+#[cfg(feature = "std")]
 pub mod record;
 #[cfg(feature = "std")]
 pub mod recovery;
 #[cfg(feature = "std")]
+pub mod repair;
+#[cfg(feature = "std")]
 pub(crate) mod retention;
+#[cfg(all(test, feature = "std", target_os = "linux", not(miri)))]
+mod salvage;
 #[cfg(feature = "std")]
 pub mod segment;
 #[cfg(feature = "std")]
@@ -83,6 +93,8 @@ pub mod verify;
 pub(crate) mod walk;
 #[cfg(feature = "std")]
 pub mod writer;
+#[cfg(all(test, feature = "std", target_os = "linux", not(miri)))]
+mod writing;
 
 #[cfg(feature = "std")]
 pub use cursors::{Change, Cursors};
@@ -94,6 +106,8 @@ pub use positions::Position;
 pub use record::Record;
 #[cfg(feature = "std")]
 pub use recovery::Recovered;
+#[cfg(feature = "std")]
+pub use repair::{Repaired, repair};
 #[cfg(feature = "std")]
 pub use state::Listener;
 #[cfg(feature = "std")]

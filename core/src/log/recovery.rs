@@ -125,7 +125,7 @@ pub(crate) fn recover(storage: &dyn Storage, options: &LogOptions) -> Result<(Re
     let tail = read_tail(&file, &segment, &mut meter).map_err(failed(storage, &segment.name))?;
     let content = content_end(&*file, tail.stop.end).map_err(failed(storage, &segment.name))?;
     if content.is_some() {
-        refuse_proven(storage, &file, &segment, &tail)?;
+        refuse_proven(storage, &file, &segment, &tail.stop)?;
     }
     let (mut newest, mut newest_ns) = (tail.newest, tail.newest_ns);
     if newest.is_none()
@@ -187,13 +187,18 @@ fn read_tail(file: &Arc<dyn LogFile>, segment: &Segment, meter: &mut Meter<'_>) 
 }
 
 /// Looks on behind the place where the batches end for what proves that more was durable.
-fn refuse_proven(storage: &dyn Storage, file: &Arc<dyn LogFile>, segment: &Segment, tail: &Tail) -> Result<()> {
-    let mut scan = super::scan::Scan::new(file.clone(), tail.stop.offset);
+pub(crate) fn refuse_proven(
+    storage: &dyn Storage,
+    file: &Arc<dyn LogFile>,
+    segment: &Segment,
+    stop: &Stop,
+) -> Result<()> {
+    let mut scan = super::scan::Scan::new(file.clone(), stop.offset);
     let mut proof = None;
     // To the end, and not to the first one: the report names all that is concerned.
     while let Some(found) = scan
         .find_commit(|found| {
-            found.commit.log_id == segment.header.log_id && found.commit.synced_sequence >= tail.stop.sequence
+            found.commit.log_id == segment.header.log_id && found.commit.synced_sequence >= stop.sequence
         })
         .map_err(failed(storage, &segment.name))?
     {
@@ -205,7 +210,7 @@ fn refuse_proven(storage: &dyn Storage, file: &Arc<dyn LogFile>, segment: &Segme
         None => Ok(()),
         Some((offset, synced)) => {
             let proof = format!("the COMMIT at offset {offset} says that everything up to {synced} was durable");
-            Err(corrupt(storage, &segment.name, &tail.stop, synced, &proof))
+            Err(corrupt(storage, &segment.name, stop, synced, &proof))
         }
     }
 }

@@ -94,8 +94,12 @@ pub(crate) struct Walk {
 impl Walk {
     /// The batches of a segment that begins with `first_sequence`.
     pub fn new(file: Arc<dyn LogFile>, first_sequence: u64, log_id: [u8; 16]) -> Self {
-        let end = SEGMENT_HEADER_BYTES;
-        Self { scan: Scan::new(file, end), log_id, end, next_sequence: first_sequence }
+        Self::from(file, SEGMENT_HEADER_BYTES, first_sequence, log_id)
+    }
+
+    /// The batches from `offset` on, where one begins with `next_sequence`.
+    pub fn from(file: Arc<dyn LogFile>, offset: u64, next_sequence: u64, log_id: [u8; 16]) -> Self {
+        Self { scan: Scan::new(file, offset), log_id, end: offset, next_sequence }
     }
 
     /// The batches from `end` on, where one begins with `next_sequence`.
