@@ -159,8 +159,8 @@ fn every_zeroed_run_is_refused_or_cut_as_the_proofs_say() {
             let mut bytes = whole.clone();
             bytes[start..end].fill(0);
             // Zeros over zeros are no damage.
-            let changed = (start..end).filter(|at| bytes[*at] != whole[*at]);
-            let (Some(first), Some(last)) = (changed.clone().next(), changed.last()) else { continue };
+            let mut changed = (start..end).filter(|at| bytes[*at] != whole[*at]);
+            let (Some(first), Some(last)) = (changed.clone().next(), changed.next_back()) else { continue };
             log.try_with(&bytes, first as u64..last as u64 + 1);
         }
     }

@@ -125,7 +125,7 @@ impl Rebuild {
 
     /// Copies the complete batches from `start` on; where they stop.
     fn take_whole(&mut self, start: u64, last: u64) -> io::Result<Stop> {
-        let mut walk = Walk::from(self.old.clone(), start, self.next, self.header.log_id);
+        let mut walk = Walk::resume(self.old.clone(), start, self.next, self.header.log_id);
         let mut at = start;
         loop {
             match walk.next()? {

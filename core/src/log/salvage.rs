@@ -123,8 +123,8 @@ fn a_zeroed_run_costs_the_records_that_it_hits() {
                 let memory = memory.copied();
                 let mut damaged = bytes.clone();
                 damaged[start..end].fill(0);
-                let changed = (start..end).filter(|at| damaged[*at] != bytes[*at]);
-                let (Some(low), Some(high)) = (changed.clone().next(), changed.last()) else { continue };
+                let mut changed = (start..end).filter(|at| damaged[*at] != bytes[*at]);
+                let (Some(low), Some(high)) = (changed.clone().next(), changed.next_back()) else { continue };
                 memory.put(&name, &damaged);
                 check(&memory, &frames, &name, low..high + 1);
             }

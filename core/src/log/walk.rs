@@ -94,12 +94,7 @@ pub(crate) struct Walk {
 impl Walk {
     /// The batches of a segment that begins with `first_sequence`.
     pub fn new(file: Arc<dyn LogFile>, first_sequence: u64, log_id: [u8; 16]) -> Self {
-        Self::from(file, SEGMENT_HEADER_BYTES, first_sequence, log_id)
-    }
-
-    /// The batches from `offset` on, where one begins with `next_sequence`.
-    pub fn from(file: Arc<dyn LogFile>, offset: u64, next_sequence: u64, log_id: [u8; 16]) -> Self {
-        Self { scan: Scan::new(file, offset), log_id, end: offset, next_sequence }
+        Self::resume(file, SEGMENT_HEADER_BYTES, first_sequence, log_id)
     }
 
     /// The batches from `end` on, where one begins with `next_sequence`.
@@ -110,6 +105,11 @@ impl Walk {
     /// The file's reader, to look on from where the walk stopped; [`Self::again`] comes back.
     pub fn scan(&mut self) -> &mut Scan {
         &mut self.scan
+    }
+
+    /// The bytes of the last batch, if the reader was told to keep them before it.
+    pub fn kept(&self) -> &[u8] {
+        self.scan.kept()
     }
 
     /// Where the last complete batch ends.
