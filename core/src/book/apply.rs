@@ -3,7 +3,7 @@
 //! A command whose events do not fit keeps in [`Pending`] what it still has to do. A step begins only when there is
 //! room for an event; the few more that it may make go to the spill, and out first next time.
 
-use super::event::{EVENT_LAST, EXEC_NONE, EXEC_REJECTED, Event, Output, REPORT_SELL};
+use super::event::{EVENT_LAST, EXEC_REJECTED, Event, Output, REPORT_SELL};
 use super::matching::Taker;
 use super::message::{Command, Message, SetKilled, SetLimits, SetState};
 use super::reason::Reason;
@@ -30,9 +30,14 @@ impl Book {
             self.go_on(&mut output);
         }
         let mut consumed = 0;
-        while consumed < commands.len() && output.has_room() && !self.is_pending() {
-            self.take(&commands[consumed], &mut output);
+        // What is pending is so for want of room, so while there is room nothing is.
+        while output.has_room() {
+            let Some(command) = commands.get(consumed) else { break };
+            self.take(&command.message, &mut output);
             consumed += 1;
+        }
+        if let Some(last) = commands[..consumed].last() {
+            (self.sequence, self.timestamp_ns) = (last.sequence, last.timestamp_ns);
         }
         self.accounts.settle();
         (consumed, output.count)
@@ -52,9 +57,8 @@ impl Book {
     }
 
     #[inline(always)]
-    fn take(&mut self, command: &Command, output: &mut Output) {
-        (self.sequence, self.timestamp_ns) = (command.sequence, command.timestamp_ns);
-        match &command.message {
+    fn take(&mut self, message: &Message, output: &mut Output) {
+        match message {
             Message::NewOrder(message) => self.new_order(message, output),
             Message::CancelOrder(message) => self.cancel_order(message, output),
             Message::Replace(message) => self.replace(message, output),
@@ -70,17 +74,22 @@ impl Book {
             return self.reject(Event::BLANK, Reason::MALFORMED, output);
         }
         self.record.is_halted = message.state == 1;
-        let event = Event { reference: message.state.into(), ..self.market(b'H') };
-        self.emit(event, output);
-        self.seal(output);
+        *self.place(output) = Event {
+            market: b'H',
+            flags: EVENT_LAST,
+            reference: message.state.into(),
+            market_sequence: self.next_market(),
+            ..Event::BLANK
+        };
+        self.end();
     }
 
     fn change_limits(&mut self, message: &SetLimits, output: &mut Output) {
         if !self.set_limits(message) {
             return self.reject(Event::BLANK, Reason::MALFORMED, output);
         }
-        self.emit(Event { exec_type: EXEC_NONE, ..Event::BLANK }, output);
-        self.seal(output);
+        *self.place(output) = Event { flags: EVENT_LAST, ..Event::BLANK };
+        self.end();
     }
 
     fn set_killed(&mut self, message: &SetKilled, output: &mut Output) {
@@ -92,45 +101,41 @@ impl Book {
             return self.reject(event, Reason::UNKNOWN_ACCOUNT, output);
         }
         self.accounts.touch(message.account).is_killed = message.is_killed == 1;
-        self.emit(event, output);
-        self.seal(output);
+        *self.place(output) = Event { flags: EVENT_LAST, ..event };
+        self.end();
     }
 
-    /// Writes an event, or keeps it until there is room.
+    /// Where the next event goes: the caller's slice, or what is kept until there is room.
     #[inline(always)]
-    pub(super) fn emit(&mut self, event: Event, output: &mut Output) {
+    pub(super) fn place<'a>(&'a mut self, output: &'a mut Output) -> &'a mut Event {
         match output.events.get_mut(output.count) {
             Some(place) => {
-                *place = event;
                 output.count += 1;
+                place
             }
-            None => self.spill.push(event),
+            None => self.spill.place(),
         }
     }
 
-    /// Ends a command: its last event says so, and the tables do their share of work.
+    /// Ends a command, whose last event says so: the tables do their share of work.
     #[inline(always)]
-    pub(super) fn seal(&mut self, output: &mut Output) {
-        match self.spill.last_mut() {
-            Some(event) => event.flags |= EVENT_LAST,
-            None => output.events[output.count - 1].flags |= EVENT_LAST,
-        }
+    pub(super) fn end(&mut self) {
         self.ids.migrate();
         self.prices.follow();
     }
 
     /// Answers a command that changes nothing; `event` says whose it was.
     pub(super) fn reject(&mut self, event: Event, reason: Reason, output: &mut Output) {
-        self.emit(Event { exec_type: EXEC_REJECTED, reason: reason as u8, ..event }, output);
-        self.seal(output);
+        let flags = event.flags | EVENT_LAST;
+        *self.place(output) = Event { exec_type: EXEC_REJECTED, reason: reason as u8, flags, ..event };
+        self.end();
     }
 
-    /// An event with a market message.
+    /// The next number of market messages.
     #[inline(always)]
-    pub(super) fn market(&mut self, letter: u8) -> Event {
-        let market_sequence = self.record.next_market_sequence;
+    pub(super) fn next_market(&mut self) -> u64 {
         self.record.next_market_sequence += 1;
-        Event { market: letter, market_sequence, ..Event::BLANK }
+        self.record.next_market_sequence - 1
     }
 
     /// The next number of an account's reports.
@@ -142,11 +147,14 @@ impl Book {
     }
 }
 
-/// The flags of a report about an order of this side.
+/// The flags of an event about an order of this side.
 #[inline(always)]
-pub(super) const fn report_flags(side: Side, others: u8) -> u8 {
-    match side {
-        Side::Buy => others,
-        Side::Sell => others | REPORT_SELL,
-    }
+pub(super) const fn side_flags(side: Side, others: u8) -> u8 {
+    (side as u8 - Side::Buy as u8) * REPORT_SELL | others
+}
+
+/// `flag` if it is so.
+#[inline(always)]
+pub(super) const fn flag_if(is_so: bool, flag: u8) -> u8 {
+    is_so as u8 * flag
 }

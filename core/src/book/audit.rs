@@ -45,7 +45,7 @@ impl Book {
             ensure(order.leaves > 0, "who has nothing left is gone")?;
             ensure(order.order_id > last_id, "within a price, time is order")?;
             let found = self.find(order.account, order.client_order_id);
-            ensure(found == Some(slot), "an order is found by its id")?;
+            ensure(found.is_some_and(|found| found.slot == slot), "an order is found by its id")?;
             (previous, last_id) = (slot, order.order_id);
             (quantity, count) = (quantity + order.leaves, count + 1);
             sum = sum.wrapping_add(order.hash(at.price, at.side));

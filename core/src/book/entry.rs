@@ -1,11 +1,14 @@
 //! Entry: new orders and replaces: every check first, then the first effect.
 
-use super::apply::report_flags;
-use super::event::{EXEC_ACCEPTED, EXEC_NONE, EXEC_REPLACED, Event, Output, REPORT_DONE};
+use super::apply::{flag_if, side_flags};
+use super::event::{EVENT_LAST, EXEC_ACCEPTED, EXEC_REPLACED, Event, Output, REPORT_DONE};
+use super::ids::Found;
 use super::matching::Taker;
 use super::message::{
-    FLAG_POST_ONLY, NewOrder, ORDER_FOK, ORDER_GTC, ORDER_IOC, ORDER_LIMIT, ORDER_MARKET, PRICE_LIMIT, Replace,
+    FLAG_POST_ONLY, FLAGS_END, NewOrder, ORDER_FOK, ORDER_GTC, ORDER_IOC, ORDER_LIMIT, ORDER_MARKET, PRICE_LIMIT,
+    Replace,
 };
+use super::order::Order;
 use super::reason::Reason;
 use super::{Book, SelfTrade, Side};
 
@@ -15,13 +18,24 @@ fn is_price(price: i64) -> bool {
     -PRICE_LIMIT < price && price < PRICE_LIMIT
 }
 
+/// Whether an order that cannot rest says one thing.
+fn is_well_formed_taker(message: &NewOrder) -> bool {
+    let is_priced = match message.order_type & 0x0F {
+        ORDER_LIMIT => is_price(message.price),
+        ORDER_MARKET => message.price == 0,
+        _ => false,
+    };
+    let lasting = message.order_type & 0xF0;
+    is_priced && matches!(lasting, ORDER_GTC | ORDER_IOC | ORDER_FOK) && message.flags & FLAG_POST_ONLY == 0
+}
+
 impl Book {
     #[inline(always)]
     pub(super) fn new_order(&mut self, message: &NewOrder, output: &mut Output) {
-        let &NewOrder { account, client_order_id, .. } = message;
         match self.check_new(message) {
-            Ok(taker) => self.accept(taker, output),
+            Ok(side) => self.accept(message, side, output),
             Err(reason) => {
+                let &NewOrder { account, client_order_id, .. } = message;
                 let flags = u8::from(message.side == Side::Sell as u8);
                 self.reject(Event { flags, account, client_order_id, ..Event::BLANK }, reason, output);
             }
@@ -45,78 +59,111 @@ impl Book {
     }
 
     #[inline(always)]
-    fn check_new(&self, message: &NewOrder) -> Result<Taker, Reason> {
-        let &NewOrder { account, client_order_id, price, quantity, flags, .. } = message;
+    fn check_new(&self, message: &NewOrder) -> Result<Side, Reason> {
         let side = Side::from_number(message.side).ok_or(Reason::MALFORMED)?;
-        let self_trade = SelfTrade::from_flags(flags).ok_or(Reason::MALFORMED)?;
-        let (kind, lasting) = (message.order_type & 0x0F, message.order_type & 0xF0);
-        let is_market = kind == ORDER_MARKET;
-        let can_rest = !is_market && lasting == ORDER_GTC;
-        let is_post_only = flags & FLAG_POST_ONLY != 0;
-        if !is_market && (kind != ORDER_LIMIT || !is_price(price))
-            || is_market && price != 0
-            || !matches!(lasting, ORDER_GTC | ORDER_IOC | ORDER_FOK)
-            || is_post_only && !can_rest
-        {
+        let can_rest = message.order_type == ORDER_LIMIT | ORDER_GTC;
+        let is_well_formed = if can_rest { is_price(message.price) } else { is_well_formed_taker(message) };
+        if !is_well_formed || message.flags >= FLAGS_END {
             return Err(Reason::MALFORMED);
         }
-        self.check_account(account, client_order_id)?;
-        if quantity == 0 {
+        self.check_account(message.account, message.client_order_id)?;
+        if message.quantity == 0 {
             return Err(Reason::ZERO_QUANTITY);
         }
-        if quantity > self.limits.quantity_max {
+        if message.quantity > self.limits.quantity_max {
             return Err(Reason::QUANTITY_MAX);
         }
         if can_rest {
-            let (max, open) = (self.limits.open_orders_max, self.accounts.get(account).map_or(0, |own| own.open_count));
-            if max != 0 && open >= max {
-                return Err(Reason::OPEN_ORDERS_MAX);
+            self.check_room(message.account)?;
+            if message.flags & FLAG_POST_ONLY != 0 && self.crosses(side, message.price) {
+                return Err(Reason::POST_ONLY);
             }
-            if self.orders.is_full() {
-                return Err(Reason::ARENA_FULL);
-            }
+        } else if message.order_type & 0xF0 == ORDER_FOK {
+            self.check_fillable(message, side)?;
         }
+        Ok(side)
+    }
+
+    /// Whether an order that could rest may.
+    #[inline(always)]
+    fn check_room(&self, account: u32) -> Result<(), Reason> {
+        let max = self.limits.open_orders_max;
+        if max != 0 && self.accounts.get(account).is_some_and(|known| known.open_count >= max) {
+            return Err(Reason::OPEN_ORDERS_MAX);
+        }
+        if self.orders.is_full() {
+            return Err(Reason::ARENA_FULL);
+        }
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn check_fillable(&self, message: &NewOrder, side: Side) -> Result<(), Reason> {
+        let taker = self.taker(message, side);
+        if taker.self_trade == SelfTrade::Decrement {
+            return Err(Reason::FILL_OR_KILL_DECREMENT);
+        }
+        if self.is_fillable(&taker) { Ok(()) } else { Err(Reason::FILL_OR_KILL) }
+    }
+
+    fn taker(&self, message: &NewOrder, side: Side) -> Taker {
         let limit = match side {
-            _ if !is_market => price,
+            _ if message.order_type & 0x0F == ORDER_LIMIT => message.price,
             Side::Buy => i64::MAX,
             Side::Sell => i64::MIN,
         };
-        if is_post_only && self.crosses(side, limit) {
-            return Err(Reason::POST_ONLY);
-        }
-        let taker = Taker {
+        Taker {
             order_id: self.record.next_order_id,
-            client_order_id,
-            leaves: quantity,
+            client_order_id: message.client_order_id,
+            leaves: message.quantity,
             executed: 0,
-            account,
-            flags,
+            account: message.account,
+            flags: message.flags,
             side,
-            self_trade,
-            can_rest,
-            price,
+            self_trade: SelfTrade::from_flags(message.flags).unwrap_or(SelfTrade::None),
+            can_rest: message.order_type == ORDER_LIMIT | ORDER_GTC,
+            price: message.price,
             limit,
             collar: self.collar(side),
-        };
-        if lasting == ORDER_FOK {
-            if self_trade == SelfTrade::Decrement {
-                return Err(Reason::FILL_OR_KILL_DECREMENT);
-            }
-            if !self.is_fillable(&taker) {
-                return Err(Reason::FILL_OR_KILL);
-            }
         }
-        Ok(taker)
     }
 
     /// Nothing can go wrong any more.
     #[inline(always)]
-    fn accept(&mut self, taker: Taker, output: &mut Output) {
+    fn accept(&mut self, message: &NewOrder, side: Side, output: &mut Output) {
+        let &NewOrder { account, client_order_id, price, quantity, .. } = message;
+        if message.order_type != ORDER_LIMIT | ORDER_GTC || self.crosses(side, price) {
+            return self.accept_taker(message, side, output);
+        }
+        let order_id = self.record.next_order_id;
+        self.record.next_order_id += 1;
+        let order =
+            Order { order_id, client_order_id, leaves: quantity, account, flags: message.flags.into(), ..Order::FREE };
+        *self.place(output) = Event {
+            market: b'A',
+            exec_type: EXEC_ACCEPTED,
+            reason: 0,
+            flags: side_flags(side, EVENT_LAST),
+            account,
+            sequence: self.rest(side, price, order, 1),
+            client_order_id,
+            reference: order_id,
+            price,
+            quantity,
+            market_sequence: self.next_market(),
+            order_id,
+        };
+        self.end();
+    }
+
+    #[inline(never)]
+    fn accept_taker(&mut self, message: &NewOrder, side: Side, output: &mut Output) {
+        let taker = self.taker(message, side);
         self.record.next_order_id += 1;
         self.accounts.touch(taker.account).last_id = taker.client_order_id;
-        let event = Event {
+        *self.place(output) = Event {
             exec_type: EXEC_ACCEPTED,
-            flags: report_flags(taker.side, 0),
+            flags: side_flags(side, 0),
             account: taker.account,
             sequence: self.next_report(taker.account),
             client_order_id: taker.client_order_id,
@@ -125,21 +172,15 @@ impl Book {
             quantity: taker.leaves,
             ..Event::BLANK
         };
-        if !taker.can_rest || self.crosses(taker.side, taker.limit) {
-            self.emit(event, output);
-            return self.sweep(taker, output);
-        }
-        self.rest(&taker);
-        let Event { market, market_sequence, .. } = self.market(b'A');
-        self.emit(Event { market, market_sequence, order_id: taker.order_id, ..event }, output);
-        self.seal(output);
+        self.sweep(taker, output);
     }
 
+    #[inline(never)]
     pub(super) fn replace(&mut self, message: &Replace, output: &mut Output) {
         match self.check_replace(message) {
-            Ok((slot, Change::Ends)) => self.replace_by_nothing(message, slot, output),
-            Ok((slot, Change::Stays(leaves))) => self.replace_in_place(message, slot, leaves, output),
-            Ok((slot, Change::Moves(taker))) => self.replace_anew(message, slot, taker, output),
+            Ok((found, Change::Ends)) => self.replace_by_nothing(message, found, output),
+            Ok((found, Change::Stays(leaves))) => self.replace_in_place(message, found, leaves, output),
+            Ok((found, Change::Moves(taker))) => self.replace_anew(message, found, taker, output),
             Err(reason) => {
                 let (account, client_order_id) = (message.account, message.new_client_order_id);
                 self.reject(Event { account, client_order_id, ..Event::BLANK }, reason, output);
@@ -147,25 +188,25 @@ impl Book {
         }
     }
 
-    fn check_replace(&self, message: &Replace) -> Result<(u32, Change), Reason> {
+    fn check_replace(&self, message: &Replace) -> Result<(Found, Change), Reason> {
         let &Replace { account, flags, price, quantity, new_client_order_id, .. } = message;
         let self_trade = SelfTrade::from_flags(flags).ok_or(Reason::MALFORMED)?;
         if message.zero != 0 || !is_price(price) {
             return Err(Reason::MALFORMED);
         }
         self.check_account(account, new_client_order_id)?;
-        let slot = self.find(account, message.client_order_id).ok_or(Reason::UNKNOWN_ORDER)?;
+        let found = self.find(account, message.client_order_id).ok_or(Reason::UNKNOWN_ORDER)?;
         if quantity > self.limits.quantity_max {
             return Err(Reason::QUANTITY_MAX);
         }
-        let order = self.orders.get(slot);
+        let order = self.orders.get(found.slot);
         let level = self.prices.levels.get(order.level);
         let (side, leaves) = (level.side, quantity.saturating_sub(order.executed));
         if leaves == 0 {
-            return Ok((slot, Change::Ends));
+            return Ok((found, Change::Ends));
         }
         if price == level.price && leaves <= order.leaves {
-            return Ok((slot, Change::Stays(leaves)));
+            return Ok((found, Change::Stays(leaves)));
         }
         if flags & FLAG_POST_ONLY != 0 && self.crosses(side, price) {
             return Err(Reason::POST_ONLY);
@@ -184,15 +225,15 @@ impl Book {
             limit: price,
             collar: self.collar(side),
         };
-        Ok((slot, Change::Moves(taker)))
+        Ok((found, Change::Moves(taker)))
     }
 
     /// The report of a replace; the new id counts as used from here on.
-    fn replaced(&mut self, message: &Replace, side: Side, leaves: u64) -> Event {
+    fn replaced(&mut self, message: &Replace, side: Side, leaves: u64, others: u8) -> Event {
         self.accounts.touch(message.account).last_id = message.new_client_order_id;
         Event {
             exec_type: EXEC_REPLACED,
-            flags: report_flags(side, if leaves == 0 { REPORT_DONE } else { 0 }),
+            flags: side_flags(side, others),
             account: message.account,
             sequence: self.next_report(message.account),
             client_order_id: message.new_client_order_id,
@@ -203,19 +244,22 @@ impl Book {
         }
     }
 
-    fn replace_by_nothing(&mut self, message: &Replace, slot: u32, output: &mut Output) {
-        let order = *self.orders.get(slot);
+    fn replace_by_nothing(&mut self, message: &Replace, found: Found, output: &mut Output) {
+        let order = *self.orders.get(found.slot);
         let side = self.prices.levels.get(order.level).side;
-        self.take_out(slot);
-        let event = self.replaced(message, side, 0);
-        let Event { market, market_sequence, .. } = self.market(b'D');
-        let reason = Reason::EXECUTED as u8;
-        self.emit(Event { market, market_sequence, reason, order_id: order.order_id, ..event }, output);
-        self.seal(output);
+        self.take_out(found.slot, Some(found), 0);
+        *self.place(output) = Event {
+            market: b'D',
+            reason: Reason::EXECUTED as u8,
+            market_sequence: self.next_market(),
+            order_id: order.order_id,
+            ..self.replaced(message, side, 0, REPORT_DONE | EVENT_LAST)
+        };
+        self.end();
     }
 
-    fn replace_in_place(&mut self, message: &Replace, slot: u32, leaves: u64, output: &mut Output) {
-        let order = self.orders.get_mut(slot);
+    fn replace_in_place(&mut self, message: &Replace, found: Found, leaves: u64, output: &mut Output) {
+        let order = self.orders.get_mut(found.slot);
         let level = self.prices.levels.get_mut(order.level);
         let (price, side, order_id) = (level.price, level.side, order.order_id);
         let removed = order.leaves - leaves;
@@ -225,42 +269,47 @@ impl Book {
         order.leaves = leaves;
         order.flags = message.flags.into();
         self.order_sum = self.order_sum.wrapping_add(order.hash(price, side));
-        self.ids.remove(self.ids.tag(message.account, message.client_order_id), slot);
-        self.ids.insert(self.ids.tag(message.account, message.new_client_order_id), slot);
-        let event = self.replaced(message, side, leaves);
-        self.emit(event, output);
+        self.ids.remove(&found);
+        self.ids.insert(self.ids.tag(message.account, message.new_client_order_id), found.slot);
+        let others = flag_if(removed == 0, EVENT_LAST);
+        *self.place(output) = self.replaced(message, side, leaves, others);
         if removed > 0 {
-            let flags = report_flags(side, 0);
-            let event = Event { exec_type: EXEC_NONE, flags, price, quantity: removed, order_id, ..self.market(b'X') };
-            self.emit(event, output);
+            *self.place(output) = Event {
+                market: b'X',
+                flags: side_flags(side, EVENT_LAST),
+                price,
+                quantity: removed,
+                market_sequence: self.next_market(),
+                order_id,
+                ..Event::BLANK
+            };
         }
-        self.seal(output);
+        self.end();
     }
 
     /// Takes the order out and lets it in again, behind the others and as far as it reaches.
-    fn replace_anew(&mut self, message: &Replace, slot: u32, taker: Taker, output: &mut Output) {
+    fn replace_anew(&mut self, message: &Replace, found: Found, taker: Taker, output: &mut Output) {
         self.record.next_order_id += 1;
-        let order_id = self.orders.get(slot).order_id;
-        self.take_out(slot);
-        let event = self.replaced(message, taker.side, taker.leaves);
+        let order_id = self.orders.get(found.slot).order_id;
+        self.take_out(found.slot, Some(found), 0);
+        let report = self.replaced(message, taker.side, taker.leaves, 0);
         if self.crosses(taker.side, taker.limit) {
-            let Event { market, market_sequence, .. } = self.market(b'D');
-            self.emit(Event { market, market_sequence, order_id, ..event }, output);
+            *self.place(output) = Event { market: b'D', market_sequence: self.next_market(), order_id, ..report };
             return self.sweep(taker, output);
         }
-        self.emit(event, output);
-        self.rest(&taker);
-        let event = Event {
-            exec_type: EXEC_NONE,
-            flags: report_flags(taker.side, 0),
+        *self.place(output) = report;
+        self.rest(taker.side, taker.price, taker.resting(), 0);
+        *self.place(output) = Event {
+            market: b'U',
+            flags: side_flags(taker.side, EVENT_LAST),
             reference: taker.order_id,
             price: taker.price,
             quantity: taker.leaves,
+            market_sequence: self.next_market(),
             order_id,
-            ..self.market(b'U')
+            ..Event::BLANK
         };
-        self.emit(event, output);
-        self.seal(output);
+        self.end();
     }
 }
 

@@ -127,6 +127,7 @@ pub(super) struct Output<'a> {
 }
 
 impl Output<'_> {
+    #[inline(always)]
     pub fn has_room(&self) -> bool {
         self.count < self.events.len()
     }
@@ -149,14 +150,12 @@ impl Spill {
         self.start == self.end
     }
 
-    /// Takes one event; returns after at most `CAPACITY` of them have been taken in a row without a drain.
-    pub fn push(&mut self, event: Event) {
-        self.events[self.end] = event;
+    /// A place for one more event.
+    #[cold]
+    #[inline(never)]
+    pub fn place(&mut self) -> &mut Event {
         self.end += 1;
-    }
-
-    pub fn last_mut(&mut self) -> Option<&mut Event> {
-        self.events[self.start..self.end].last_mut()
+        &mut self.events[self.end - 1]
     }
 
     /// Hands out as many as fit.

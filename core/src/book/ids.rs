@@ -80,6 +80,14 @@ impl Table {
     }
 }
 
+/// Where an id stands, until the tables change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Found {
+    pub slot: u32,
+    index: usize,
+    is_former: bool,
+}
+
 pub(super) struct Ids {
     current: Table,
     /// What has not moved yet.
@@ -112,26 +120,24 @@ impl Ids {
         self.current.insert(u64::from(slot) << 32 | u64::from(tag));
     }
 
-    /// The slot with this tag that `is_it`.
+    /// The entry with this tag whose slot `is_it`.
     #[inline(always)]
-    pub fn find(&self, tag: u32, is_it: impl Fn(u32) -> bool) -> Option<u32> {
+    pub fn find(&self, tag: u32, is_it: impl Fn(u32) -> bool) -> Option<Found> {
         if let Some(index) = self.current.find(tag, &is_it) {
-            return Some((self.current.entries[index] >> 32) as u32);
+            let slot = (self.current.entries[index] >> 32) as u32;
+            return Some(Found { slot, index, is_former: false });
         }
         if self.former.count == 0 {
             return None;
         }
-        self.former.find(tag, &is_it).map(|index| (self.former.entries[index] >> 32) as u32)
+        let index = self.former.find(tag, &is_it)?;
+        Some(Found { slot: (self.former.entries[index] >> 32) as u32, index, is_former: true })
     }
 
-    /// Takes the entry of a slot out.
+    /// Takes an entry out; nothing changed since it was found.
     #[inline(always)]
-    pub fn remove(&mut self, tag: u32, slot: u32) {
-        if let Some(index) = self.current.find(tag, |other| other == slot) {
-            self.current.remove_at(index);
-        } else if let Some(index) = self.former.find(tag, |other| other == slot) {
-            self.former.remove_at(index);
-        }
+    pub fn remove(&mut self, found: &Found) {
+        if found.is_former { self.former.remove_at(found.index) } else { self.current.remove_at(found.index) }
     }
 
     /// A command's share of the work.
@@ -201,8 +207,9 @@ mod tests {
                 keys[slot as usize] = step;
             } else if let Some((&id, &slot)) = twin.iter().next() {
                 let tag = ids.tag(5, id);
-                assert_eq!(ids.find(tag, |slot| keys[slot as usize] == id), Some(slot));
-                ids.remove(tag, slot);
+                let found = ids.find(tag, |slot| keys[slot as usize] == id).expect("it is there");
+                assert_eq!(found.slot, slot);
+                ids.remove(&found);
                 twin.remove(&id);
                 free.push(slot);
                 assert_eq!(ids.find(tag, |slot| keys[slot as usize] == id), None);

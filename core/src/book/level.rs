@@ -4,7 +4,7 @@
 //! slots as that of orders: an order that finds a slot finds a level.
 
 use super::message::Side;
-use super::order::{NIL, Orders};
+use super::order::{NIL, Order, Orders};
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -63,16 +63,13 @@ impl Levels {
         self.free = level;
     }
 
-    /// Puts an order behind the others.
+    /// Puts an order behind the others; the caller has told it who is before it.
     #[inline(always)]
-    pub fn append(&mut self, orders: &mut Orders, slot: u32) {
-        let order = orders.get_mut(slot);
-        let level = &mut self.slots[order.level as usize];
-        level.quantity += order.leaves;
+    pub fn append(&mut self, orders: &mut Orders, level: u32, slot: u32, leaves: u64) {
+        let level = &mut self.slots[level as usize];
+        level.quantity += leaves;
         level.count += 1;
-        let previous = core::mem::replace(&mut level.tail, slot);
-        (order.previous, order.next) = (previous, NIL);
-        match previous {
+        match core::mem::replace(&mut level.tail, slot) {
             NIL => level.head = slot,
             previous => orders.get_mut(previous).next = slot,
         }
@@ -80,19 +77,17 @@ impl Levels {
 
     /// Takes an order out with what it has left; says whether the level is empty now.
     #[inline(always)]
-    pub fn unlink(&mut self, orders: &mut Orders, slot: u32) -> bool {
-        let order = orders.get(slot);
-        let (previous, next) = (order.previous, order.next);
+    pub fn unlink(&mut self, orders: &mut Orders, order: &Order) -> bool {
         let level = &mut self.slots[order.level as usize];
         level.quantity -= order.leaves;
         level.count -= 1;
-        match previous {
-            NIL => level.head = next,
-            previous => orders.get_mut(previous).next = next,
+        match order.previous {
+            NIL => level.head = order.next,
+            previous => orders.get_mut(previous).next = order.next,
         }
-        match next {
-            NIL => level.tail = previous,
-            next => orders.get_mut(next).previous = previous,
+        match order.next {
+            NIL => level.tail = order.previous,
+            next => orders.get_mut(next).previous = order.previous,
         }
         level.count == 0
     }

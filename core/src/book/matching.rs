@@ -3,8 +3,8 @@
 //! It trades at the resting price. Where it meets its own account, its mode of self-trade prevention says what happens;
 //! third parties in the same queue are neither skipped nor forgotten. What is left rests, or is cancelled.
 
-use super::apply::{Pending, report_flags};
-use super::event::{EXEC_CANCELLED, EXEC_DECREMENTED, EXEC_FILL, EXEC_NONE, Event, Output, REPORT_DONE, REPORT_MAKER};
+use super::apply::{Pending, flag_if, side_flags};
+use super::event::{EVENT_LAST, EXEC_CANCELLED, EXEC_DECREMENTED, EXEC_FILL, Event, Output, REPORT_DONE, REPORT_MAKER};
 use super::order::{NIL, Order};
 use super::reason::Reason;
 use super::{Book, SelfTrade, Side};
@@ -29,6 +29,22 @@ pub(super) struct Taker {
     pub collar: i64,
 }
 
+impl Taker {
+    /// What of it can rest; where it will stand is not known yet.
+    #[inline(always)]
+    pub fn resting(&self) -> Order {
+        Order {
+            order_id: self.order_id,
+            client_order_id: self.client_order_id,
+            leaves: self.leaves,
+            executed: self.executed,
+            account: self.account,
+            flags: self.flags.into(),
+            ..Order::FREE
+        }
+    }
+}
+
 /// Whether an order of `side` that goes to `limit` takes `price`.
 #[inline(always)]
 pub(super) fn reaches(side: Side, limit: i64, price: i64) -> bool {
@@ -47,7 +63,6 @@ impl Book {
     }
 
     /// The worst price at which a command may trade now.
-    #[inline(always)]
     pub(super) fn collar(&self, side: Side) -> i64 {
         let has_traded = self.record.next_match_id > 1;
         let ticks = if self.limits.collar_ticks == 0 || !has_traded { u64::MAX } else { self.limits.collar_ticks };
@@ -58,6 +73,7 @@ impl Book {
     }
 
     /// Trades as far as the order reaches, and ends its command.
+    #[inline(never)]
     pub(super) fn sweep(&mut self, mut taker: Taker, output: &mut Output) {
         while taker.leaves > 0 {
             let level = self.prices.best(taker.side.opposite());
@@ -76,111 +92,118 @@ impl Book {
                 return;
             }
             if taker.self_trade == SelfTrade::None || self.orders.get(slot).account != taker.account {
-                self.fill(&mut taker, slot, output);
-            } else if self.prevent(&mut taker, slot, output) {
+                self.fill(&mut taker, slot, price, output);
+            } else if self.prevent(&mut taker, slot, price, output) {
                 return self.cancel_rest(&taker, Reason::SELF_TRADE, output);
             }
         }
         if taker.leaves == 0 {
-            return self.seal(output);
+            return self.end();
         }
         if !taker.can_rest {
             return self.cancel_rest(&taker, Reason::REMAINDER, output);
         }
-        self.rest(&taker);
-        let event = Event {
-            exec_type: EXEC_NONE,
-            flags: report_flags(taker.side, 0),
+        self.rest(taker.side, taker.price, taker.resting(), 0);
+        *self.place(output) = Event {
+            market: b'A',
+            flags: side_flags(taker.side, EVENT_LAST),
             price: taker.price,
             quantity: taker.leaves,
+            market_sequence: self.next_market(),
             order_id: taker.order_id,
-            ..self.market(b'A')
+            ..Event::BLANK
         };
-        self.emit(event, output);
-        self.seal(output);
+        self.end();
     }
 
     /// Trades with the oldest order of the best level.
     #[inline(always)]
-    fn fill(&mut self, taker: &mut Taker, slot: u32, output: &mut Output) {
+    fn fill(&mut self, taker: &mut Taker, slot: u32, price: i64, output: &mut Output) {
         let maker = *self.orders.get(slot);
-        let price = self.prices.levels.get(maker.level).price;
         let quantity = taker.leaves.min(maker.leaves);
         let match_id = self.record.next_match_id;
         self.record.next_match_id += 1;
         self.record.last_trade_price = price;
         taker.leaves -= quantity;
         taker.executed += quantity;
-        let fill = Event { exec_type: EXEC_FILL, reference: match_id, price, quantity, ..Event::BLANK };
-        let event = Event {
-            flags: report_flags(taker.side, if taker.leaves == 0 { REPORT_DONE } else { 0 }),
+        *self.place(output) = Event {
+            exec_type: EXEC_FILL,
+            flags: side_flags(taker.side, flag_if(taker.leaves == 0, REPORT_DONE)),
             account: taker.account,
             sequence: self.next_report(taker.account),
             client_order_id: taker.client_order_id,
-            ..fill
-        };
-        self.emit(event, output);
-        let is_done = self.lose(slot, quantity, quantity);
-        let event = Event {
-            flags: report_flags(taker.side.opposite(), REPORT_MAKER | if is_done { REPORT_DONE } else { 0 }),
-            account: maker.account,
-            sequence: self.next_report(maker.account),
-            client_order_id: maker.client_order_id,
-            order_id: maker.order_id,
-            exec_type: EXEC_FILL,
             reference: match_id,
             price,
             quantity,
-            ..self.market(b'E')
+            ..Event::BLANK
         };
-        self.emit(event, output);
+        let is_done = maker.leaves == quantity;
+        let others = REPORT_MAKER | flag_if(is_done, REPORT_DONE) | flag_if(taker.leaves == 0, EVENT_LAST);
+        *self.place(output) = Event {
+            market: b'E',
+            exec_type: EXEC_FILL,
+            reason: 0,
+            flags: side_flags(taker.side.opposite(), others),
+            account: maker.account,
+            sequence: self.lose(slot, quantity, quantity),
+            client_order_id: maker.client_order_id,
+            reference: match_id,
+            price,
+            quantity,
+            market_sequence: self.next_market(),
+            order_id: maker.order_id,
+        };
     }
 
-    /// Takes `quantity` off a resting order, `executed` of it by a trade; says whether that was all it had.
+    /// Takes `quantity` off a resting order, `executed` of it by a trade, and the order out if that was all it had;
+    /// gives the number of the report that says so.
     #[inline(always)]
-    fn lose(&mut self, slot: u32, quantity: u64, executed: u64) -> bool {
-        let order = self.orders.get_mut(slot);
-        if order.leaves == quantity {
-            self.take_out(slot);
-            return true;
+    fn lose(&mut self, slot: u32, quantity: u64, executed: u64) -> u64 {
+        if self.orders.get(slot).leaves == quantity {
+            return self.take_out(slot, self.find_slot(slot), 1);
         }
+        let order = self.orders.get_mut(slot);
         let level = self.prices.levels.get_mut(order.level);
         level.quantity -= quantity;
         self.order_sum = self.order_sum.wrapping_sub(order.hash(level.price, level.side));
         order.leaves -= quantity;
         order.executed += executed;
         self.order_sum = self.order_sum.wrapping_add(order.hash(level.price, level.side));
-        false
+        let account = order.account;
+        self.next_report(account)
     }
 
     /// Keeps an account from trading with itself; says whether the incoming order ends here.
-    fn prevent(&mut self, taker: &mut Taker, slot: u32, output: &mut Output) -> bool {
+    fn prevent(&mut self, taker: &mut Taker, slot: u32, price: i64, output: &mut Output) -> bool {
+        let cancel = |book: &mut Self, output: &mut Output| {
+            book.cancel(slot, book.find_slot(slot), Reason::SELF_TRADE, 0, output);
+        };
         match taker.self_trade {
             SelfTrade::None => false,
             SelfTrade::Newest => true,
             SelfTrade::Oldest => {
-                self.cancel(slot, Reason::SELF_TRADE, output);
+                cancel(self, output);
                 false
             }
             SelfTrade::Both => {
-                self.cancel(slot, Reason::SELF_TRADE, output);
+                cancel(self, output);
                 true
             }
             SelfTrade::Decrement => {
-                self.decrement(taker, slot, output);
+                self.decrement(taker, slot, price, output);
                 false
             }
         }
     }
 
-    fn decrement(&mut self, taker: &mut Taker, slot: u32, output: &mut Output) {
+    fn decrement(&mut self, taker: &mut Taker, slot: u32, price: i64, output: &mut Output) {
         let maker = *self.orders.get(slot);
         let quantity = taker.leaves.min(maker.leaves);
         taker.leaves -= quantity;
-        let event = Event {
+        *self.place(output) = Event {
             exec_type: EXEC_DECREMENTED,
             reason: Reason::SELF_TRADE as u8,
-            flags: report_flags(taker.side, if taker.leaves == 0 { REPORT_DONE } else { 0 }),
+            flags: side_flags(taker.side, flag_if(taker.leaves == 0, REPORT_DONE)),
             account: taker.account,
             sequence: self.next_report(taker.account),
             client_order_id: taker.client_order_id,
@@ -188,31 +211,30 @@ impl Book {
             quantity,
             ..Event::BLANK
         };
-        self.emit(event, output);
-        let price = self.prices.levels.get(maker.level).price;
-        let is_done = self.lose(slot, quantity, 0);
-        let (letter, done) = if is_done { (b'D', REPORT_DONE) } else { (b'X', 0) };
-        let event = Event {
+        let is_done = maker.leaves == quantity;
+        let others = REPORT_MAKER | flag_if(is_done, REPORT_DONE) | flag_if(taker.leaves == 0, EVENT_LAST);
+        *self.place(output) = Event {
+            market: if is_done { b'D' } else { b'X' },
             exec_type: EXEC_DECREMENTED,
             reason: Reason::SELF_TRADE as u8,
-            flags: report_flags(taker.side.opposite(), REPORT_MAKER | done),
+            flags: side_flags(taker.side.opposite(), others),
             account: maker.account,
-            sequence: self.next_report(maker.account),
+            sequence: self.lose(slot, quantity, 0),
             client_order_id: maker.client_order_id,
-            order_id: maker.order_id,
+            reference: 0,
             price,
             quantity,
-            ..self.market(letter)
+            market_sequence: self.next_market(),
+            order_id: maker.order_id,
         };
-        self.emit(event, output);
     }
 
     /// Ends an incoming order with what it could not trade.
     fn cancel_rest(&mut self, taker: &Taker, reason: Reason, output: &mut Output) {
-        let event = Event {
+        *self.place(output) = Event {
             exec_type: EXEC_CANCELLED,
             reason: reason as u8,
-            flags: report_flags(taker.side, REPORT_DONE),
+            flags: side_flags(taker.side, REPORT_DONE | EVENT_LAST),
             account: taker.account,
             sequence: self.next_report(taker.account),
             client_order_id: taker.client_order_id,
@@ -220,39 +242,32 @@ impl Book {
             quantity: taker.leaves,
             ..Event::BLANK
         };
-        self.emit(event, output);
-        self.seal(output);
+        self.end();
     }
 
-    /// Puts what is left of an order into the book.
+    /// Puts an order into the book, behind the others of its price; gives its account's report sequence, which has
+    /// gone on by `reports`.
     #[inline(always)]
-    pub(super) fn rest(&mut self, taker: &Taker) {
-        let slot = self.rest_unlisted(taker);
-        self.orders.link(self.accounts.touch(taker.account), slot);
+    pub(super) fn rest(&mut self, side: Side, price: i64, order: Order, reports: u64) -> u64 {
+        let account = self.accounts.touch(order.account);
+        account.report_sequence += reports;
+        account.last_id = account.last_id.max(order.client_order_id);
+        let (sequence, account_previous) = (account.report_sequence, account.tail);
+        let slot = self.rest_unlisted(side, price, Order { account_previous, ..order });
+        self.orders.link(self.accounts.touch(order.account), slot);
+        sequence
     }
 
     /// The same, but for its account's list.
     #[inline(always)]
-    pub(super) fn rest_unlisted(&mut self, taker: &Taker) -> u32 {
-        let level = self.prices.find_or_insert(taker.side, taker.price);
-        let order = Order {
-            order_id: taker.order_id,
-            client_order_id: taker.client_order_id,
-            leaves: taker.leaves,
-            executed: taker.executed,
-            account: taker.account,
-            level,
-            next: NIL,
-            previous: NIL,
-            account_next: NIL,
-            account_previous: NIL,
-            flags: taker.flags.into(),
-            padding: 0,
-        };
-        self.order_sum = self.order_sum.wrapping_add(order.hash(taker.price, taker.side));
-        let slot = self.orders.take(order);
-        self.prices.levels.append(&mut self.orders, slot);
-        self.ids.insert(self.ids.tag(taker.account, taker.client_order_id), slot);
+    pub(super) fn rest_unlisted(&mut self, side: Side, price: i64, order: Order) -> u32 {
+        self.order_sum = self.order_sum.wrapping_add(order.hash(price, side));
+        let tag = self.ids.tag(order.account, order.client_order_id);
+        let level = self.prices.find_or_insert(side, price);
+        let previous = self.prices.levels.get(level).tail;
+        let slot = self.orders.take(Order { level, previous, next: NIL, account_next: NIL, ..order });
+        self.prices.levels.append(&mut self.orders, level, slot, order.leaves);
+        self.ids.insert(tag, slot);
         slot
     }
 }

@@ -265,6 +265,8 @@ pub struct Command {
 
 /// Bit 0 of `flags`: the order must not trade at once.
 pub const FLAG_POST_ONLY: u8 = 1;
+/// `flags` of a well-formed message lie below this.
+pub const FLAGS_END: u8 = 10;
 /// Where self-trade prevention starts in `flags`.
 pub const FLAG_SELF_TRADE_SHIFT: u8 = 1;
 /// Limit and market, the low nibble of `order_type`.

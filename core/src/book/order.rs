@@ -37,7 +37,7 @@ pub(super) struct Order {
 const _: () = assert!(size_of::<Order>() == 64);
 
 impl Order {
-    const FREE: Self = Self {
+    pub const FREE: Self = Self {
         order_id: 0,
         client_order_id: 0,
         leaves: 0,
@@ -125,30 +125,26 @@ impl Orders {
         self.count -= 1;
     }
 
-    /// Appends to the account's list.
+    /// Appends to the account's list; the caller has told the order who is before it.
     #[inline(always)]
     pub fn link(&mut self, account: &mut Account, slot: u32) {
-        let previous = core::mem::replace(&mut account.tail, slot);
-        let order = self.get_mut(slot);
-        (order.account_previous, order.account_next) = (previous, NIL);
-        match previous {
+        match core::mem::replace(&mut account.tail, slot) {
             NIL => account.head = slot,
             previous => self.get_mut(previous).account_next = slot,
         }
         account.open_count += 1;
     }
 
-    /// Takes out of the account's list.
+    /// Takes out of the account's list; `order` is what stands in the slot.
     #[inline(always)]
-    pub fn unlink(&mut self, account: &mut Account, slot: u32) {
-        let &Order { account_previous, account_next, .. } = self.get(slot);
-        match account_previous {
-            NIL => account.head = account_next,
-            previous => self.get_mut(previous).account_next = account_next,
+    pub fn unlink(&mut self, account: &mut Account, order: &Order) {
+        match order.account_previous {
+            NIL => account.head = order.account_next,
+            previous => self.get_mut(previous).account_next = order.account_next,
         }
-        match account_next {
-            NIL => account.tail = account_previous,
-            next => self.get_mut(next).account_previous = account_previous,
+        match order.account_next {
+            NIL => account.tail = order.account_previous,
+            next => self.get_mut(next).account_previous = order.account_previous,
         }
         account.open_count -= 1;
     }

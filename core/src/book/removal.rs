@@ -1,9 +1,10 @@
 //! Removal: cancels, one order or all of an account.
 
-use super::apply::{Pending, report_flags};
-use super::event::{EXEC_CANCELLED, EXEC_MASS_CANCEL_DONE, Event, Output, REPORT_DONE};
+use super::apply::{Pending, side_flags};
+use super::event::{EVENT_LAST, EXEC_CANCELLED, EXEC_MASS_CANCEL_DONE, Event, Output, REPORT_DONE};
+use super::ids::Found;
 use super::message::{CancelOrder, MassCancel};
-use super::order::{NIL, Order};
+use super::order::NIL;
 use super::reason::Reason;
 use super::{Book, Side};
 
@@ -21,73 +22,80 @@ pub(super) struct Sweep {
 }
 
 impl Book {
-    /// The slot of a live order.
+    /// Where the id of a live order stands.
     #[inline(always)]
-    pub(super) fn find(&self, account: u32, client_order_id: u64) -> Option<u32> {
+    pub(super) fn find(&self, account: u32, client_order_id: u64) -> Option<Found> {
         self.ids.find(self.ids.tag(account, client_order_id), |slot| {
             let order = self.orders.get(slot);
             order.client_order_id == client_order_id && order.account == account
         })
     }
 
-    /// Takes an order out of everything.
+    /// Where the id of the order in a slot stands.
     #[inline(always)]
-    pub(super) fn take_out(&mut self, slot: u32) {
+    pub(super) fn find_slot(&self, slot: u32) -> Option<Found> {
         let order = self.orders.get(slot);
-        let Order { account, level, client_order_id, .. } = *order;
-        let at = self.prices.levels.get(level);
-        self.order_sum = self.order_sum.wrapping_sub(order.hash(at.price, at.side));
-        self.ids.remove(self.ids.tag(account, client_order_id), slot);
-        self.orders.unlink(self.accounts.touch(account), slot);
-        if self.prices.levels.unlink(&mut self.orders, slot) {
-            self.prices.remove(level);
+        self.ids.find(self.ids.tag(order.account, order.client_order_id), |other| other == slot)
+    }
+
+    /// Takes an order out of everything; gives its account's report sequence, which has gone on by `reports`.
+    #[inline(always)]
+    pub(super) fn take_out(&mut self, slot: u32, found: Option<Found>, reports: u64) -> u64 {
+        let order = *self.orders.get(slot);
+        let level = self.prices.levels.get(order.level);
+        self.order_sum = self.order_sum.wrapping_sub(order.hash(level.price, level.side));
+        if let Some(found) = found {
+            self.ids.remove(&found);
+        }
+        let account = self.accounts.touch(order.account);
+        account.report_sequence += reports;
+        self.orders.unlink(account, &order);
+        if self.prices.levels.unlink(&mut self.orders, &order) {
+            self.prices.remove(order.level);
         }
         self.orders.free(slot);
+        account.report_sequence
     }
 
     /// Cancels a resting order and says so.
     #[inline(always)]
-    pub(super) fn cancel(&mut self, slot: u32, reason: Reason, output: &mut Output) {
+    pub(super) fn cancel(&mut self, slot: u32, found: Option<Found>, reason: Reason, others: u8, output: &mut Output) {
         let order = *self.orders.get(slot);
         let level = self.prices.levels.get(order.level);
         let (price, side) = (level.price, level.side);
-        self.take_out(slot);
-        let event = Event {
+        *self.place(output) = Event {
+            market: b'D',
             exec_type: EXEC_CANCELLED,
             reason: reason as u8,
-            flags: report_flags(side, REPORT_DONE),
+            flags: side_flags(side, REPORT_DONE | others),
             account: order.account,
-            sequence: self.next_report(order.account),
+            sequence: self.take_out(slot, found, 1),
             client_order_id: order.client_order_id,
+            reference: 0,
             price,
             quantity: order.leaves,
+            market_sequence: self.next_market(),
             order_id: order.order_id,
-            ..self.market(b'D')
         };
-        self.emit(event, output);
     }
 
     #[inline(always)]
     pub(super) fn cancel_order(&mut self, message: &CancelOrder, output: &mut Output) {
-        let found = if (message.flags, message.zero) != (0, 0) {
-            Err(Reason::MALFORMED)
-        } else if message.account >= self.accounts.count() {
-            Err(Reason::UNKNOWN_ACCOUNT)
+        let &CancelOrder { account, client_order_id, .. } = message;
+        let reason = if (message.flags, message.zero) != (0, 0) {
+            Reason::MALFORMED
+        } else if account >= self.accounts.count() {
+            Reason::UNKNOWN_ACCOUNT
+        } else if let Some(found) = self.find(account, client_order_id) {
+            self.cancel(found.slot, Some(found), Reason::NONE, EVENT_LAST, output);
+            return self.end();
         } else {
-            self.find(message.account, message.client_order_id).ok_or(Reason::UNKNOWN_ORDER)
+            Reason::UNKNOWN_ORDER
         };
-        match found {
-            Ok(slot) => {
-                self.cancel(slot, Reason::NONE, output);
-                self.seal(output);
-            }
-            Err(reason) => {
-                let (account, client_order_id) = (message.account, message.client_order_id);
-                self.reject(Event { account, client_order_id, ..Event::BLANK }, reason, output);
-            }
-        }
+        self.reject(Event { account, client_order_id, ..Event::BLANK }, reason, output);
     }
 
+    #[inline(never)]
     pub(super) fn mass_cancel(&mut self, message: &MassCancel, output: &mut Output) {
         let &MassCancel { account, client_order_id, .. } = message;
         let head = match self.accounts.get(account) {
@@ -115,23 +123,24 @@ impl Book {
                 self.pending = Pending::MassCancel(sweep);
                 return;
             }
-            let order = self.orders.get(sweep.cursor);
-            let (side, next) = (self.prices.levels.get(order.level).side, order.account_next);
+            let slot = sweep.cursor;
+            let order = self.orders.get(slot);
+            let side = self.prices.levels.get(order.level).side;
+            sweep.cursor = order.account_next;
             if sweep.side.is_none_or(|wanted| wanted == side) {
-                self.cancel(sweep.cursor, Reason::MASS_CANCEL, output);
+                self.cancel(slot, self.find_slot(slot), Reason::MASS_CANCEL, 0, output);
                 sweep.count += 1;
             }
-            sweep.cursor = next;
         }
-        let event = Event {
+        *self.place(output) = Event {
             exec_type: EXEC_MASS_CANCEL_DONE,
+            flags: EVENT_LAST,
             account: sweep.account,
             sequence: self.next_report(sweep.account),
             client_order_id: sweep.client_order_id,
             quantity: sweep.count,
             ..Event::BLANK
         };
-        self.emit(event, output);
-        self.seal(output);
+        self.end();
     }
 }

@@ -201,7 +201,7 @@ impl Book {
                     return Err(CORRUPT);
                 }
                 last = Some((price, order_id));
-                slots.push((order_id, self.rest_unlisted(&taker)));
+                slots.push((order_id, self.rest_unlisted(side, price, taker.resting())));
                 self.ids.migrate();
                 self.prices.follow();
             }
@@ -211,8 +211,9 @@ impl Book {
             if index > 0 && slots[index - 1].0 == order_id {
                 return Err(CORRUPT);
             }
-            let account = self.orders.get(slot).account;
-            self.orders.link(self.accounts.touch(account), slot);
+            let account = self.accounts.touch(self.orders.get(slot).account);
+            self.orders.get_mut(slot).account_previous = account.tail;
+            self.orders.link(account, slot);
         }
         self.accounts.settle();
         Ok(())
