@@ -80,6 +80,14 @@ mod tail;
 #[cfg(feature = "std")]
 pub(crate) mod index;
 #[cfg(feature = "std")]
+pub mod follow;
+#[cfg(feature = "std")]
+pub(crate) mod horizon;
+#[cfg(feature = "std")]
+pub(crate) mod messages;
+#[cfg(feature = "std")]
+pub mod reader;
+#[cfg(feature = "std")]
 pub(crate) mod scan;
 #[cfg(all(test, feature = "std", target_os = "linux", not(miri)))]
 mod stores;
@@ -114,3 +122,7 @@ pub use state::Listener;
 pub use verify::{Verified, verify};
 #[cfg(feature = "std")]
 pub use writer::Log;
+#[cfg(feature = "std")]
+pub use reader::{LogReader, ReadOptions};
+#[cfg(feature = "std")]
+pub use follow::LogWatch;

@@ -66,11 +66,6 @@ impl Scan {
         Self { file, buffer: Vec::new(), start: offset, kept: None, at: 0, filled: 0, step: FIRST_BYTES }
     }
 
-    /// The file.
-    pub fn file(&self) -> &Arc<dyn LogFile> {
-        &self.file
-    }
-
     /// Offset of what comes next.
     pub fn offset(&self) -> u64 {
         self.start + self.at as u64
@@ -79,12 +74,6 @@ impl Scan {
     /// Goes to `offset` and forgets what was read.
     pub fn seek(&mut self, offset: u64) {
         (self.start, self.kept, self.at, self.filled, self.step) = (offset, None, 0, 0, FIRST_BYTES);
-    }
-
-    /// Goes to `offset` of another file, and forgets what was read of this one.
-    pub fn turn_to(&mut self, file: Arc<dyn LogFile>, offset: u64) {
-        self.file = file;
-        self.seek(offset);
     }
 
     /// Keeps the bytes from here on in one piece, instead of those from where it was called before.

@@ -63,6 +63,8 @@ pub use excerpt::{End, Excerpt, Span};
 pub use host::{Host, step};
 pub use payloads::{Packed, Payloads, Strided};
 pub use record::{Message, Polled, Records};
+#[cfg(all(feature = "std", not(loom)))]
+pub(crate) use record::{Header as RecordHeader, RecordWriter, record_bytes};
 pub use recording::DurableWait;
 pub use repair::{Repair, Unblocked};
 pub use scribe::{Scribe, Sheet, SlotHeader};

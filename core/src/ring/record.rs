@@ -24,13 +24,13 @@ pub struct Polled {
 
 /// Bytes of the record of a message of `length` bytes.
 #[inline(always)]
-pub(super) const fn record_bytes(length: usize) -> usize {
+pub(crate) const fn record_bytes(length: usize) -> usize {
     HEADER + ((length + 7) & !7)
 }
 
 /// What a record says of its message, read from the first slot.
 #[derive(Clone, Copy)]
-pub(super) struct Header {
+pub(crate) struct Header {
     pub timestamp_ns: u64,
     pub message_type: u32,
     /// Process id, runtime and flags, as they stand in the slot and in the record.
@@ -41,14 +41,14 @@ pub(super) struct Header {
 }
 
 /// Fills a caller's buffer with records.
-pub(super) struct RecordWriter<'b> {
+pub(crate) struct RecordWriter<'b> {
     buffer: &'b mut [u8],
     pub used: usize,
     pub count: usize,
 }
 
 impl<'b> RecordWriter<'b> {
-    pub(super) fn new(buffer: &'b mut [u8]) -> Self {
+    pub(crate) fn new(buffer: &'b mut [u8]) -> Self {
         Self { buffer, used: 0, count: 0 }
     }
 
@@ -66,7 +66,7 @@ impl<'b> RecordWriter<'b> {
     /// Puts down the header of the message whose first slot is at `position`, and returns the place of its payload; none
     /// when it does not fit. Nothing counts until `commit`.
     #[inline(always)]
-    pub(super) fn begin(&mut self, header: &Header, position: u64, is_redelivered: bool) -> Option<&mut [u8]> {
+    pub(crate) fn begin(&mut self, header: &Header, position: u64, is_redelivered: bool) -> Option<&mut [u8]> {
         let length = header.length as usize;
         let record = self.buffer.get_mut(self.used..)?.get_mut(..record_bytes(length))?;
         let (head, payload) = record.split_at_mut(HEADER);
@@ -91,7 +91,7 @@ impl<'b> RecordWriter<'b> {
 
     /// Keeps the record that was begun.
     #[inline(always)]
-    pub(super) fn commit(&mut self, length: usize) {
+    pub(crate) fn commit(&mut self, length: usize) {
         self.used += record_bytes(length);
         self.count += 1;
     }

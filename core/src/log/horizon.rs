@@ -1,0 +1,265 @@
+//! Horizon: how far a log can be read; the end of the newest complete batch, and what is known to be durable.
+//!
+//! ```text
+//!   newest segment   header | batch | batch COMMIT | frames without a COMMIT ... | zeros
+//!                                                  ^ end: everything before it is readable
+//! ```
+//! It moves on when a COMMIT was seen behind it. Whoever reads up to it reads bytes *after* their COMMIT was seen, so a
+//! torn tail that was cut and written anew meanwhile is never mixed with what came after it.
+//!
+//! **What stands behind the end** is decided here. Another segment that begins with the next sequence: the newest one
+//! has changed; the old place is looked at once more, for a batch or a seal may have come before the change. Anything
+//! else is *not yet* while the writer's lock is held, unless the writer itself says that the missing sequence is
+//! durable. When nobody holds the lock, or the writer says so, the recovery rule judges: a valid COMMIT of this log
+//! further on that calls the missing sequence durable makes it damage; without one it is the end. Each time the place
+//! is read again after the lock or the hint was seen, and again after the proof was found: a batch may have arrived
+//! in between.
+//!
+//! **Durable** is the greatest of three facts, none of which is ever taken back: what any valid COMMIT calls synced;
+//! everything before the newest segment (an older one is on disk before the newer has its name); what `tail` says,
+//! whose writer stored it after the sync had returned. The last one also counts when its writer is dead: without it a
+//! record that was acknowledged and not yet sealed would vanish for readers of durable records until the next writer
+//! comes. Whatever is said, nothing beyond the end of the complete batches is handed out.
+
+use super::follow::Hint;
+use super::index::Index;
+use super::recovery::{corrupt, failed};
+use super::segment::{self, name_of};
+use super::storage::{LogFile, Storage};
+use super::walk::{Flaw, Step, Stop, Walk};
+use crate::error::{Code, Result};
+use crate::os::{fail, refused};
+use std::sync::Arc;
+
+/// The byte of the file `lock` that the writer holds.
+pub(crate) const WRITER_BYTE: u64 = 0;
+/// Times that something is tried again because the names change meanwhile.
+pub(super) const NAME_TRIES: usize = 100;
+/// Most steps of one call: a fast writer must not hold up a reader for ever.
+const ADVANCES_MAX: usize = 1_000;
+
+/// The end of what can be read.
+#[derive(Debug)]
+pub(crate) struct Horizon {
+    storage: Arc<dyn Storage>,
+    hint: Arc<Hint>,
+    log_id: [u8; 16],
+    /// First sequence of the newest segment.
+    first: u64,
+    file: Arc<dyn LogFile>,
+    walk: Walk,
+    synced: u64,
+    /// An end that was judged not to be damage: its offset, the lock, and what the writer called durable.
+    judged: Option<(u64, bool, u64)>,
+}
+
+/// The first sequences of all segments.
+pub(super) fn firsts(storage: &dyn Storage) -> Result<Vec<u64>> {
+    let path = storage.path().display();
+    let names = storage.names().map_err(|cause| refused(format_args!("listing the log {path}"), cause))?;
+    let firsts = segment::firsts(&names);
+    if firsts.is_empty() {
+        return fail(Code::NOT_FOUND, format!("there is no log in {path}: it has no segment"));
+    }
+    Ok(firsts)
+}
+
+/// Opens a segment of this log; none when it is not there.
+pub(super) fn open_segment(
+    storage: &dyn Storage,
+    first: u64,
+    log_id: Option<[u8; 16]>,
+) -> Result<Option<(segment::Segment, Arc<dyn LogFile>)>> {
+    match segment::open(storage, first, false) {
+        Err(error) if error.code() == Code::NOT_FOUND => Ok(None),
+        Ok((segment, _)) if log_id.is_some_and(|log_id| log_id != segment.header.log_id) => {
+            let path = storage.path().join(&segment.name);
+            fail(Code::CORRUPT, format!("{} is of another log than the segment before it", path.display()))
+        }
+        opened => opened.map(Some),
+    }
+}
+
+/// The newest segment.
+pub(super) fn newest(storage: &dyn Storage) -> Result<(segment::Segment, Arc<dyn LogFile>)> {
+    for _ in 0..NAME_TRIES {
+        let last = firsts(storage)?.last().copied().unwrap_or(1);
+        if let Some(opened) = open_segment(storage, last, None)? {
+            return Ok(opened);
+        }
+    }
+    fail(Code::IO, format!("the segments of {} change too fast to be opened", storage.path().display()))
+}
+
+impl Horizon {
+    /// Finds the end, from the newest segment's index on if `has_index`.
+    ///
+    /// # Errors
+    /// NOT_FOUND, FOREIGN, VERSION, CORRUPT, PERMISSION, IO.
+    pub fn open(storage: Arc<dyn Storage>, hint: Arc<Hint>, has_index: bool) -> Result<Self> {
+        let (segment, file) = newest(&*storage)?;
+        let (first, log_id) = (segment.header.first_sequence, segment.header.log_id);
+        let start =
+            if has_index { Index::read(&*storage, first).at_sequence(u64::MAX, &file, log_id, u64::MAX) } else { None };
+        let walk = match start {
+            Some(entry) => Walk::resume(file.clone(), entry.offset, entry.sequence, log_id),
+            None => Walk::new(file.clone(), first, log_id),
+        };
+        let mut horizon = Self { storage, hint, log_id, first, file, walk, synced: first - 1, judged: None };
+        horizon.walk_on()?;
+        Ok(horizon)
+    }
+
+    /// First sequence of the newest segment.
+    pub fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// Where the newest complete batch ends in it.
+    pub fn end(&self) -> u64 {
+        self.walk.end()
+    }
+
+    /// Last sequence that can be read.
+    pub fn sequence(&self) -> u64 {
+        self.walk.next_sequence() - 1
+    }
+
+    /// Last sequence that can be read and is durable.
+    pub fn durable(&self) -> u64 {
+        self.synced.max(self.hint.durable()).min(self.sequence())
+    }
+
+    /// Takes the end back to where a batch ends before a place that cannot be read after all.
+    pub fn restart(&mut self, end: u64, next_sequence: u64) {
+        self.walk = Walk::resume(self.file.clone(), end, next_sequence, self.log_id);
+    }
+
+    /// Moves on over everything that is there.
+    ///
+    /// # Errors
+    /// Those of [`Horizon::advance`].
+    pub fn advance_fully(&mut self) -> Result<()> {
+        for _ in 0..ADVANCES_MAX {
+            if !self.advance()? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves on; whether it did. When not, there is nothing to be read yet.
+    ///
+    /// # Errors
+    /// CORRUPT, PERMISSION, IO.
+    pub fn advance(&mut self) -> Result<bool> {
+        for _ in 0..NAME_TRIES {
+            if self.walk_on()?.is_none() || self.change_segment()? {
+                return Ok(true);
+            }
+            match self.judge()? {
+                Verdict::NotYet => return Ok(false),
+                Verdict::Moved => return Ok(true),
+                Verdict::Again => {}
+            }
+        }
+        Ok(false)
+    }
+
+    /// Walks on over complete batches, read anew; where it stops, if there was none.
+    fn walk_on(&mut self) -> Result<Option<Stop>> {
+        self.walk.again();
+        let before = self.walk.end();
+        loop {
+            match self.walk.next().map_err(failed(&*self.storage, &name_of(self.first)))? {
+                Step::Batch(batch) => self.synced = self.synced.max(batch.commit.synced_sequence),
+                Step::Stop(stop) if stop.end == before => return Ok(Some(stop)),
+                Step::Stop(_) => return Ok(None),
+            }
+        }
+    }
+
+    /// Goes to the next segment, if there is one and this one has ended.
+    fn change_segment(&mut self) -> Result<bool> {
+        let next = self.walk.next_sequence();
+        if next == self.first {
+            return Ok(false);
+        }
+        let Some((_, file)) = open_segment(&*self.storage, next, Some(self.log_id))? else { return Ok(false) };
+        // What came before the change: the last batches, a seal.
+        let Some(stop) = self.walk_on()? else { return Ok(true) };
+        if !is_clean(&stop) {
+            let proof = format!("the next segment begins with {next}");
+            return Err(corrupt(&*self.storage, &name_of(self.first), &stop, next, &proof));
+        }
+        self.walk = Walk::new(file.clone(), next, self.log_id);
+        (self.first, self.file, self.judged) = (next, file, None);
+        self.synced = self.synced.max(next - 1);
+        self.walk_on()?;
+        Ok(true)
+    }
+
+    /// What it means that nothing follows.
+    fn judge(&mut self) -> Result<Verdict> {
+        let missing = self.walk.next_sequence();
+        let is_locked = self.storage.is_locked(WRITER_BYTE).map_err(failed(&*self.storage, "lock"))?;
+        let said = self.hint.durable();
+        if is_locked && self.hint.written() < missing {
+            return Ok(Verdict::NotYet);
+        }
+        let Some(stop) = self.walk_on()? else { return Ok(Verdict::Moved) };
+        let firsts = firsts(&*self.storage)?;
+        let Ok(own) = firsts.binary_search(&self.first) else {
+            // Retention took it while we slept.
+            *self = Self::open(Arc::clone(&self.storage), Arc::clone(&self.hint), true)?;
+            return Ok(Verdict::Moved);
+        };
+        if let Some(later) = firsts.get(own + 1) {
+            let name = name_of(self.first);
+            let Some(stop) = self.walk_on()? else { return Ok(Verdict::Moved) };
+            if *later == stop.sequence && is_clean(&stop) {
+                return Ok(Verdict::Again);
+            }
+            let proof = format!("a later segment begins with {later}");
+            return Err(corrupt(&*self.storage, &name, &stop, later.saturating_sub(1).max(stop.sequence), &proof));
+        }
+        if is_locked && said < missing || self.judged == Some((stop.end, is_locked, said)) {
+            return Ok(Verdict::NotYet);
+        }
+        self.search(&stop)?;
+        if self.walk.end() > stop.end {
+            return Ok(Verdict::Moved);
+        }
+        self.judged = Some((stop.end, is_locked, said));
+        Ok(Verdict::NotYet)
+    }
+
+    /// Looks on for a COMMIT that calls durable what is missing.
+    fn search(&mut self, stop: &Stop) -> Result<()> {
+        let name = name_of(self.first);
+        let log_id = self.log_id;
+        let scan = self.walk.scan();
+        scan.seek(stop.offset);
+        let is_proof = |found: &super::scan::FoundCommit| {
+            found.commit.log_id == log_id && found.commit.synced_sequence >= stop.sequence
+        };
+        let found = scan.find_commit(is_proof).map_err(failed(&*self.storage, &name))?;
+        let Some(found) = found else { return Ok(()) };
+        let Some(stop) = self.walk_on()? else { return Ok(()) };
+        let synced = found.commit.synced_sequence;
+        let proof = format!("the COMMIT at offset {} says that everything up to {synced} was durable", found.offset);
+        Err(corrupt(&*self.storage, &name, &stop, synced.max(stop.sequence), &proof))
+    }
+}
+
+enum Verdict {
+    NotYet,
+    Moved,
+    /// The next segment has appeared meanwhile.
+    Again,
+}
+
+/// Whether a segment may end here: after a batch, where nothing was written.
+pub(super) fn is_clean(stop: &Stop) -> bool {
+    stop.flaw == Flaw::Absent && stop.offset == stop.end
+}
