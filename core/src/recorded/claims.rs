@@ -80,6 +80,18 @@ impl<'m> Claims<'m> {
         self.shared.group.next.load(Ordering::Acquire)
     }
 
+    /// Lets a new group begin at `start`, unless it has begun: `next` is 0 until then.
+    pub fn begin(&self, start: u64) {
+        let Membership { group, .. } = self.shared;
+        // `committed` first: who sees a next that is not 0 sees it. The first to come decides.
+        // sync: group-committed. Release; pairs with the Acquire in `committed`.
+        let begun = group.committed.compare_exchange(0, start, Ordering::AcqRel, Ordering::Acquire);
+        step("group.beginning");
+        let start = begun.map_or_else(|begun| begun, |_| start);
+        // sync: group-next. Release; pairs with the Acquire in `next`.
+        let _ = group.next.compare_exchange(0, start, Ordering::AcqRel, Ordering::Acquire);
+    }
+
     /// The lowest sequence that is not released, as of when it was counted last.
     pub fn committed(&self) -> u64 {
         // sync: group-committed. Acquire; pairs with the CAS in `raise`.

@@ -1,6 +1,7 @@
 //! Recorded consumer: a handle that reads a recorded channel from the log and the ring, as if they were one.
 
 use super::follower::Follower;
+use super::member::Member;
 use crate::error::{Code, Result};
 use crate::layout::RUNTIME_RUST;
 use crate::os::fail;
@@ -60,6 +61,7 @@ impl Default for RecordedOptions {
 
 enum Reader {
     Follower(Box<Follower>),
+    Member(Box<Member>),
 }
 
 /// Reads one recorded channel. Used by one thread at a time.
@@ -80,12 +82,13 @@ impl RecordedConsumer {
     pub fn open(region: &Region, channel: &str, options: &RecordedOptions) -> Result<Self> {
         let reader = match &options.group {
             None => Reader::Follower(Box::new(Follower::open(region, channel, options)?)),
-            Some(group) => return fail(Code::UNSUPPORTED, format!("group {group:?}: there are no groups")),
+            Some(group) => Reader::Member(Box::new(Member::open(region, channel, group, options)?)),
         };
         Ok(Self { reader, buffer: Vec::new() })
     }
 
-    /// Copies up to `limit` messages into `buffer`, as records whose numbers are log sequences; never waits.
+    /// Copies up to `limit` messages into `buffer`, as records whose numbers are log sequences; never waits. A member of
+    /// a group claims them for itself and releases them before this returns.
     ///
     /// # Errors
     /// TOO_LARGE with the bytes needed ([`crate::error::Error::value`]) when not even the first message fits; GONE with
@@ -94,6 +97,7 @@ impl RecordedConsumer {
     pub fn poll_into(&mut self, buffer: &mut [u8], limit: usize) -> Result<Polled> {
         match &mut self.reader {
             Reader::Follower(follower) => follower.poll_into(buffer, limit),
+            Reader::Member(member) => member.poll_into(buffer, limit),
         }
     }
 
@@ -112,9 +116,10 @@ impl RecordedConsumer {
     ///
     /// # Errors
     /// UNSUPPORTED without a group; else as `poll_into`.
-    pub fn take_into(&mut self, _buffer: &mut [u8], _limit: usize) -> Result<Polled> {
+    pub fn take_into(&mut self, buffer: &mut [u8], limit: usize) -> Result<Polled> {
         match &mut self.reader {
             Reader::Follower(_) => without_group("take"),
+            Reader::Member(member) => member.take_into(buffer, limit),
         }
     }
 
@@ -122,9 +127,10 @@ impl RecordedConsumer {
     ///
     /// # Errors
     /// UNSUPPORTED without a group; ARGUMENT when fewer are open; FORKED.
-    pub fn release(&mut self, _count: Option<usize>) -> Result<usize> {
+    pub fn release(&mut self, count: Option<usize>) -> Result<usize> {
         match &mut self.reader {
             Reader::Follower(_) => without_group("release"),
+            Reader::Member(member) => member.release(count),
         }
     }
 
@@ -136,20 +142,25 @@ impl RecordedConsumer {
     pub fn keep(&mut self) -> Result<usize> {
         match &mut self.reader {
             Reader::Follower(_) => without_group("keep"),
+            Reader::Member(member) => member.keep(),
         }
     }
 
-    /// Makes the group's position durable and returns it.
+    /// Makes the group's position durable and returns it: the lowest sequence that no member holds or will get. Waits
+    /// until everything below it is on disk.
     ///
     /// # Errors
-    /// UNSUPPORTED without a group; IO, DISK_FULL, FORKED, CLOSED.
+    /// UNSUPPORTED without a group, or while its channel has no log; IO (the log is poisoned, or the position may not have
+    /// been stored), NO_SPACE (1,000 groups), BUSY, GONE, FORKED, CLOSED.
     pub fn commit(&mut self) -> Result<u64> {
         match &mut self.reader {
             Reader::Follower(_) => without_group("commit"),
+            Reader::Member(member) => member.commit(),
         }
     }
 
     /// Goes on as `from` says. Returns the sequence, or 0 when the channel has no log yet that would give it a number.
+    /// A member of a group moves all of it, and only forward: what lies between is finished, unread.
     ///
     /// # Errors
     /// GONE with the oldest sequence there is, when it is older; ARGUMENT: sequence 0; CORRUPT, FOREIGN, FORKED,
@@ -157,6 +168,7 @@ impl RecordedConsumer {
     pub fn seek(&mut self, from: From) -> Result<u64> {
         match &mut self.reader {
             Reader::Follower(follower) => follower.seek(from),
+            Reader::Member(member) => member.seek(from),
         }
     }
 
@@ -167,6 +179,7 @@ impl RecordedConsumer {
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<bool> {
         match &mut self.reader {
             Reader::Follower(follower) => follower.wait(timeout),
+            Reader::Member(member) => member.wait(timeout),
         }
     }
 
@@ -174,13 +187,15 @@ impl RecordedConsumer {
     pub fn watch(&self) -> Watch {
         match &self.reader {
             Reader::Follower(follower) => follower.watch(),
+            Reader::Member(member) => member.watch(),
         }
     }
 
-    /// Sequences (slots) from the next one to the newest that it may see.
+    /// Sequences (slots) from the next one, or the lowest that its group has not finished, to the newest that it may see.
     pub fn depth(&mut self) -> u64 {
         match &mut self.reader {
             Reader::Follower(follower) => follower.depth(),
+            Reader::Member(member) => member.depth(),
         }
     }
 
@@ -190,17 +205,19 @@ impl RecordedConsumer {
         0
     }
 
-    /// Next log sequence to read; 0 while it has no number.
+    /// Next log sequence to read, of a group by whichever member comes next; 0 while it has no number.
     pub fn position(&self) -> u64 {
         match &self.reader {
             Reader::Follower(follower) => follower.position(),
+            Reader::Member(member) => member.position(),
         }
     }
 
-    /// Gives the place back; a second time is nothing.
+    /// Gives the place back; a second time is nothing. What is claimed goes to another member.
     pub fn close(&mut self) {
         match &mut self.reader {
             Reader::Follower(follower) => follower.close(),
+            Reader::Member(member) => member.close(),
         }
     }
 }
@@ -219,6 +236,7 @@ impl fmt::Debug for RecordedConsumer {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         let channel = match &self.reader {
             Reader::Follower(follower) => follower.ring().channel(),
+            Reader::Member(member) => member.ring().channel(),
         };
         to.debug_struct("RecordedConsumer").field("channel", &channel).finish_non_exhaustive()
     }

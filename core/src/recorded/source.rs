@@ -138,6 +138,23 @@ impl Source {
         }
     }
 
+    /// Where the log is, and its id, once it is open.
+    pub fn log(&self) -> Option<(&Path, [u8; 16])> {
+        self.log.as_ref().map(|log| (log.path(), log.id()))
+    }
+
+    /// The sequence after the newest record of the log, as far as anybody can tell.
+    ///
+    /// # Errors
+    /// Those of the log.
+    pub fn end(&mut self) -> Result<u64> {
+        let last = self.log.as_mut().map_or(Ok(0), LogReader::last_sequence)?;
+        let Some(Bound { base, .. }) = self.bound else { return Ok(last.saturating_add(1)) };
+        let durable = self.recorder.durable_sequence.load(Ordering::Acquire);
+        let recorded = self.recorder.recorded_position.load(Ordering::Acquire);
+        Ok(last.max(durable).saturating_add(1).max(base.wrapping_add(recorded)))
+    }
+
     /// Its position in the ring, where it has one.
     pub fn position(&self) -> Option<u64> {
         self.place_of(self.next()?)

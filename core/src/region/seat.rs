@@ -74,6 +74,20 @@ impl Seat {
         &self.shared
     }
 
+    /// The region, for as long as a handle keeps this seat.
+    pub fn region(&self) -> &'static Shared {
+        // SAFETY: as in `ring`: the Arc in this seat outlives the handle's use of it.
+        unsafe { &*Arc::as_ptr(&self.shared) }
+    }
+
+    /// The index of the participant entry; a private one has none.
+    pub fn index(&self) -> Option<u32> {
+        match self.entry {
+            Entry::Shared { index } => Some(index),
+            Entry::Private(_) => None,
+        }
+    }
+
     /// The channel's ring, for as long as a handle keeps this seat.
     pub fn ring(&self) -> Result<Ring<'static>> {
         let ring = self.shared.ring(self.channel)?;

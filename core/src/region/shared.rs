@@ -14,8 +14,8 @@ use super::process::{Identity, MappedFile};
 use crate::error::{Code, Fault, Result};
 use crate::layout::{
     ANNEX_OFFSET, AnnexHeader, BAND_ALIGN, CHANNEL_MAX, CHANNELS_OFFSET, COUNTERS_OFFSET, ChannelEntry, ChannelName,
-    Counters, FIRST_BAND_OFFSET, HEADER_BYTES, NAMES_OFFSET, PARTICIPANT_MAX, PARTICIPANTS_OFFSET, Participant,
-    RECORDERS_OFFSET, Recorder, RegionHeader, SLOT_BYTES, Slot,
+    Counters, FIRST_BAND_OFFSET, GROUP_MAX, GROUPS_OFFSET, Group, HEADER_BYTES, NAMES_OFFSET, PARTICIPANT_MAX,
+    PARTICIPANTS_OFFSET, Participant, RECORDERS_OFFSET, Recorder, RegionHeader, SLOT_BYTES, Slot,
 };
 use crate::os::fork;
 use crate::os::mapping::Mapping;
@@ -240,6 +240,11 @@ impl Shared {
     pub(crate) fn recorder(&self, channel: u32) -> &Recorder {
         assert!(!self.is_foreign(), "callers ask whether there is an annex");
         &self.mapping.views(RECORDERS_OFFSET, CHANNEL_MAX as usize)[channel as usize]
+    }
+
+    /// All groups; none in a region without annex.
+    pub(crate) fn groups(&self) -> &[Group] {
+        if self.is_foreign() { &[] } else { self.mapping.views(GROUPS_OFFSET, GROUP_MAX as usize) }
     }
 
     /// How many channels were added. Without annex, every entry with a capacity is a channel, so all are looked at.

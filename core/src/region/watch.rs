@@ -84,7 +84,7 @@ impl Watch {
         }
     }
 
-    pub(super) fn with_notes(mut self, notes: &Arc<AtomicU32>) -> Self {
+    pub(crate) fn with_notes(mut self, notes: &Arc<AtomicU32>) -> Self {
         self.notes = Arc::clone(notes);
         self
     }
@@ -97,6 +97,11 @@ impl Watch {
     /// Waits for room for `slots` from now on; for producers.
     pub fn want_room(&self, slots: u64) {
         self.watcher().want(Wanted::Room(slots.max(1)));
+    }
+
+    /// Waits for this log sequence to be on disk from now on; for producers of recorded channels.
+    pub fn want_durable(&self, sequence: u64) {
+        self.watcher().want(Wanted::Durable(sequence));
     }
 
     /// The futex word to sleep on: shared, valid as long as this watch.

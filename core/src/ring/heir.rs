@@ -59,11 +59,13 @@ impl Ring<'_> {
         Ok(Some(first))
     }
 
-    /// Whether a consumer that holds slots looks dead: a reason to take the lock and decide.
+    /// Whether a consumer that holds slots (of the own group, who is in one: claims) looks dead: a reason to take the lock
+    /// and decide.
     pub(super) fn has_dead_taker<H: Host>(&self, host: &H, me: &Participant) -> bool {
+        let group = me.group.load(Ordering::Relaxed);
         self.members().any(|(index, member)| {
             !core::ptr::eq(member, me)
-                && !is_in_group(member)
+                && member.group.load(Ordering::Relaxed) == group
                 && Intent::unpack(member.intent.load(Ordering::Acquire)).is_take()
                 && host.is_dead(index)
         })

@@ -62,7 +62,7 @@ mod write;
 pub use excerpt::{End, Excerpt, Span};
 pub use host::{Host, step};
 pub use payloads::{Packed, Payloads, Strided};
-pub use record::{Message, Polled, Records};
+pub use record::{Message, Polled, Records, mark_redelivered};
 #[cfg(all(feature = "std", not(loom)))]
 pub(crate) use record::{Header as RecordHeader, RecordWriter, record_bytes};
 pub use recording::DurableWait;

@@ -167,6 +167,26 @@ impl<'a> Records<'a> {
     }
 }
 
+impl<'a> Records<'a> {
+    /// The bytes of the records that were not looked at yet.
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+}
+
+/// Marks every record in `records` as handed out before, now for the `deliveries`th time.
+pub fn mark_redelivered(records: &mut [u8], deliveries: u16) {
+    let mut rest = records;
+    while let Some((header, after)) = rest.split_at_mut_checked(HEADER) {
+        let words = header.as_chunks_mut::<8>().0;
+        let length = (u64::from_le_bytes(words[2]) >> 32) as usize;
+        let sender = u64::from_le_bytes(words[3]) | u64::from(MESSAGE_REDELIVERED) << 48;
+        (words[3], words[4]) = (sender.to_le_bytes(), u64::from(deliveries).to_le_bytes());
+        let Some((_, following)) = after.split_at_mut_checked(record_bytes(length) - HEADER) else { return };
+        rest = following;
+    }
+}
+
 impl<'a> Iterator for Records<'a> {
     type Item = Message<'a>;
 

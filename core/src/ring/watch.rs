@@ -5,6 +5,7 @@
 
 use super::Ring;
 use super::host::Host;
+use super::repair::is_in_group;
 use super::wait::{Look, Side, Sleeper, Waiter};
 use crate::error::Fault;
 use crate::layout::Participant;
@@ -198,7 +199,7 @@ impl Waiter for Watcher<'_> {
             Wanted::Synced(_) | Wanted::Durable(_) | Wanted::Binding => {}
             _ => self.ring.mend_hole(host, &mut self.sleeper, position, now),
         }
-        if self.wanted == Wanted::Messages {
+        if self.wanted == Wanted::Messages || is_in_group(self.me) {
             self.has_dead_taker = self.ring.has_dead_taker(host, self.me);
         }
     }
