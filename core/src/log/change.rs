@@ -67,8 +67,9 @@ impl Appender {
     }
 
     fn change(&self, writing: &mut Writing, queue: &mut Queue, spare: Spare) -> Result<()> {
+        // Even if all records are durable: half of a seal behind them would be damage in a segment that is not the last.
+        writing.file.sync_data().map_err(|cause| self.fatal("syncing a full segment", &cause))?;
         if self.state.written() > self.state.durable() {
-            writing.file.sync_data().map_err(|cause| self.fatal("syncing a full segment", &cause))?;
             self.state.set_durable(self.state.written());
         }
         let first_sequence = queue.next_sequence;
