@@ -8,9 +8,19 @@ mod binding;
 mod claims;
 mod committed;
 #[cfg(all(feature = "std", not(loom)))]
+mod consumer;
+#[cfg(all(feature = "std", not(loom)))]
 mod durable;
+#[cfg(all(feature = "std", not(loom)))]
+mod follower;
+#[cfg(all(feature = "std", not(loom)))]
+mod group;
+#[cfg(all(feature = "std", not(loom)))]
+mod held;
 #[cfg(all(test, not(loom)))]
 mod kills;
+#[cfg(all(feature = "std", not(loom)))]
+mod member;
 #[cfg(all(test, loom))]
 mod model;
 #[cfg(all(feature = "std", not(loom)))]
@@ -19,10 +29,14 @@ mod page;
 mod recorder;
 #[cfg(all(test, not(loom)))]
 mod rules;
+#[cfg(all(feature = "std", not(loom)))]
+mod source;
 mod takeover;
 #[cfg(all(test, not(loom)))]
 mod testing;
 
 pub use claims::{Claims, Membership, Run};
+#[cfg(all(feature = "std", not(loom)))]
+pub use consumer::{Level, RecordedConsumer, RecordedOptions};
 #[cfg(all(feature = "std", not(loom)))]
 pub use recorder::{Recorder, RecorderOptions, RecorderStatus};
