@@ -10,13 +10,15 @@ mod committed;
 #[cfg(all(feature = "std", not(loom)))]
 mod consumer;
 #[cfg(all(feature = "std", not(loom)))]
-mod durable;
+mod desk;
 #[cfg(all(feature = "std", not(loom)))]
 mod follower;
 #[cfg(all(feature = "std", not(loom)))]
 mod group;
 #[cfg(all(feature = "std", not(loom)))]
 mod held;
+#[cfg(all(feature = "std", not(loom)))]
+mod herald;
 #[cfg(all(test, not(loom)))]
 mod kills;
 #[cfg(all(feature = "std", not(loom)))]
@@ -27,6 +29,8 @@ mod model;
 mod page;
 #[cfg(all(feature = "std", not(loom)))]
 mod recorder;
+#[cfg(all(feature = "std", not(loom)))]
+mod report;
 #[cfg(all(test, not(loom)))]
 mod rules;
 #[cfg(all(feature = "std", not(loom)))]

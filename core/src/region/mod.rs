@@ -39,6 +39,7 @@ mod options;
 pub mod pause;
 mod process;
 mod producer;
+mod recording;
 mod remake;
 mod remove;
 mod report;
@@ -54,6 +55,7 @@ pub use consumer::{Batch, Consumer, ConsumerOptions, Taken};
 pub use durability::Durability;
 pub use options::{ChannelOptions, CreateOptions, Foreign, Kind, OpenOptions};
 pub use producer::{HandleOptions, Producer};
+pub use recording::RecorderInfo;
 pub use stats::{ChannelInfo, ClaimedSlot, CounterValues, IntentInfo, ParticipantInfo, RegionStats};
 pub use watch::Watch;
 
@@ -63,10 +65,10 @@ pub(crate) use consumer::{growing, refused as refused_read};
 pub(crate) use producer::{deadline, pin};
 pub(crate) use seat::{Joining, Seat, subscriber_role};
 pub(crate) use shared::Shared;
-pub(crate) use watch::Following;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+pub(crate) use watch::Following;
 
 /// How often opening and creating take turns when others create and remove the same name.
 const TURNS: u32 = 100;

@@ -1,72 +1,14 @@
-//! Statistics as JSON, written by hand: a dozen fields need no library.
-//!
-//! Names are those of the structures, times are nanoseconds, what is not known is null. Strings are escaped so that
-//! any bytes found in shared memory give valid JSON.
+//! Statistics as JSON. Names are those of the structures, times are nanoseconds, what is not known is null.
 
+use super::recording::RecorderInfo;
 use super::stats::{ChannelInfo, ClaimedSlot, CounterValues, IntentInfo, ParticipantInfo, RegionStats};
+use crate::json::{Object, array, quoted};
 use crate::layout::{
     CHANNEL_CHECKSUM, CHANNEL_EXCLUSIVE_CONSUMER, CHANNEL_EXCLUSIVE_PRODUCER, CHANNEL_FOREIGN_CODE,
     CHANNEL_FOREIGN_DOCUMENT, CHANNEL_GATED, CHANNEL_RECORDED, ROLE_CONSUMER, ROLE_GATING_SUBSCRIBER, ROLE_PRODUCER,
     ROLE_SUBSCRIBER, ROLE_TOOL, STATE_JOINING, STATE_LIVE,
 };
 use crate::ring::intent;
-use std::fmt::Write as _;
-
-/// An object under construction.
-struct Object(String);
-
-impl Object {
-    fn new() -> Self {
-        Self(String::from("{"))
-    }
-
-    /// A field whose value is JSON already, or a number or truth value.
-    fn raw(mut self, name: &str, value: impl std::fmt::Display) -> Self {
-        let comma = if self.0.len() == 1 { "" } else { "," };
-        let _ = write!(self.0, "{comma}\"{name}\":{value}");
-        self
-    }
-
-    fn text(self, name: &str, value: &str) -> Self {
-        self.raw(name, quoted(value))
-    }
-
-    fn maybe(self, name: &str, value: Option<impl std::fmt::Display>) -> Self {
-        match value {
-            Some(value) => self.raw(name, value),
-            None => self.raw(name, "null"),
-        }
-    }
-
-    fn list(self, name: &str, values: impl Iterator<Item = String>) -> Self {
-        self.raw(name, array(values))
-    }
-
-    fn end(mut self) -> String {
-        self.0.push('}');
-        self.0
-    }
-}
-
-fn array(values: impl Iterator<Item = String>) -> String {
-    format!("[{}]", values.collect::<Vec<_>>().join(","))
-}
-
-fn quoted(text: &str) -> String {
-    let mut quoted = String::from('"');
-    for character in text.chars() {
-        match character {
-            '"' | '\\' => quoted.extend(['\\', character]),
-            // U+2028 and U+2029 end lines in JavaScript, which reads this.
-            character if character.is_control() || matches!(character, '\u{2028}' | '\u{2029}') => {
-                let _ = write!(quoted, "\\u{:04x}", u32::from(character));
-            }
-            character => quoted.push(character),
-        }
-    }
-    quoted.push('"');
-    quoted
-}
 
 impl CounterValues {
     fn object(&self) -> String {
@@ -91,6 +33,22 @@ impl ClaimedSlot {
             .maybe("age_ns", self.age_ns)
             .maybe("participant", self.participant)
             .maybe("owner_pid", self.owner_pid)
+            .end()
+    }
+}
+
+impl RecorderInfo {
+    fn object(&self) -> String {
+        let log_id: String = self.log_id.iter().map(|byte| format!("{byte:02x}")).collect();
+        Object::new()
+            .maybe("participant", self.participant)
+            .maybe("pid", self.pid)
+            .text("log_id", &log_id)
+            .maybe("base", self.base)
+            .raw("recorded_position", self.recorded_position)
+            .raw("durable_sequence", self.durable_sequence)
+            .maybe("error", self.error.map(|code| quoted(code.name())))
+            .raw("lag", self.lag)
             .end()
     }
 }
@@ -139,6 +97,7 @@ impl ChannelInfo {
             .raw("counters", self.counters.object())
             .maybe("oldest_unread_age_ns", self.oldest_unread_age_ns)
             .maybe("oldest_claimed", self.oldest_claimed.map(|claimed| claimed.object()))
+            .maybe("recorder", self.recorder.map(|recorder| recorder.object()))
             .end()
     }
 
@@ -210,18 +169,5 @@ impl RegionStats {
             .list("channels", self.channels.iter().map(ChannelInfo::to_json))
             .list("participants", self.participants.iter().map(ParticipantInfo::to_json))
             .end()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn any_text_is_valid_json() {
-        for text in ["", "plain", "\"\\/", "\u{0}\n\u{1f}\u{7f}\u{9f}", "\u{2028}é€\u{1f600}"] {
-            let read: String = serde_json::from_str(&quoted(text)).expect("valid JSON");
-            assert_eq!(read, text);
-        }
     }
 }

@@ -5,6 +5,7 @@
 //! hole of a foreign program that holds anybody up.
 
 use super::options::{Kind, kind_of};
+use super::recording::RecorderInfo;
 use super::shared::{Channel, Shared, terminated};
 use crate::error::Result;
 use crate::layout::{
@@ -79,6 +80,8 @@ pub struct ChannelInfo {
     pub oldest_unread_age_ns: Option<u64>,
     /// The oldest claimed, unpublished slot.
     pub oldest_claimed: Option<ClaimedSlot>,
+    /// What is recorded of it; none: it is not recorded.
+    pub recorder: Option<RecorderInfo>,
 }
 
 /// What a participant is doing.
@@ -208,6 +211,7 @@ impl Shared {
             counters: CounterValues::default(),
             oldest_unread_age_ns: None,
             oldest_claimed: None,
+            recorder: None,
         }
     }
 
@@ -303,6 +307,7 @@ impl Picture<'_> {
             counters: self.shared.shared_counters(self.channel).values(),
             oldest_unread_age_ns: waiting.and_then(|position| self.age(position)),
             oldest_claimed: self.oldest_claimed(tail, waiting),
+            recorder: self.shared.recorder_info(self.channel, tail),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Durable: what the log's threads find out goes to shared memory, where waiters look.
+//! Herald: what the log's threads find out goes to shared memory, where waiters look.
 //!
 //! A log tells whoever listens, on the thread that found out. What it tells is stored as long as this process holds the
 //! recorder's role, and never after: the next recorder may be at work by then.
