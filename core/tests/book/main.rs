@@ -4,4 +4,6 @@
 mod desk;
 mod differential;
 mod flow;
+mod replay;
+mod rules;
 mod twin;
