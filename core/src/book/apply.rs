@@ -150,7 +150,7 @@ impl Book {
 /// The flags of an event about an order of this side.
 #[inline(always)]
 pub(super) const fn side_flags(side: Side, others: u8) -> u8 {
-    (side as u8 - Side::Buy as u8) * REPORT_SELL | others
+    ((side as u8 - Side::Buy as u8) * REPORT_SELL) | others
 }
 
 /// `flag` if it is so.

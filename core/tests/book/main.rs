@@ -4,6 +4,8 @@
 mod desk;
 mod differential;
 mod flow;
+mod lobster;
+mod oracles;
 mod replay;
 mod rules;
 mod twin;
