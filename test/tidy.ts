@@ -29,6 +29,7 @@ const UNSAFE = [
   'core/src/region/seat.rs',
   'core/src/ring/mod.rs',
   'core/src/ring/slot.rs',
+  'core/tests/book_allocations.rs',
   'core/tests/region.rs',
   'core/tests/region_processes.rs',
   'bindings/native/src/abi/',
