@@ -19,7 +19,7 @@ impl Chance {
     }
 
     pub fn below(&mut self, end: u64) -> u64 {
-        (u128::from(self.next()) * u128::from(end) >> 64) as u64
+        ((u128::from(self.next()) * u128::from(end)) >> 64) as u64
     }
 
     pub fn one_in(&mut self, count: u64) -> bool {
@@ -206,7 +206,7 @@ impl Flow {
 
     fn any_flags(&mut self) -> u8 {
         let post_only = u8::from(self.chance.one_in(8)) * FLAG_POST_ONLY;
-        if self.chance.one_in(100) { self.chance.next() as u8 } else { self.chance.below(5) as u8 * 2 | post_only }
+        if self.chance.one_in(100) { self.chance.next() as u8 } else { (self.chance.below(5) as u8 * 2) | post_only }
     }
 
     fn any_order(&mut self) -> Message {
