@@ -70,14 +70,15 @@ const CORE_IMPORTS: Record<string, string[]> = {
   schema: ['sync'],
   sync: ['layout'],
   error: [],
+  json: [],
   book: ['error', 'schema'],
   start: [],
   ring: ['layout', 'sync', 'error'],
   os: ['layout', 'sync', 'error'],
-  region: ['layout', 'sync', 'error', 'os', 'ring', 'start'],
-  log: ['layout', 'schema', 'sync', 'error', 'os', 'ring', 'start'],
-  recorded: ['layout', 'sync', 'error', 'os', 'ring', 'log', 'region', 'start'],
-  lib: ['layout', 'schema', 'sync', 'error', 'book', 'start', 'os', 'ring', 'region', 'log', 'recorded'],
+  region: ['json', 'layout', 'sync', 'error', 'os', 'ring', 'start'],
+  log: ['json', 'layout', 'schema', 'sync', 'error', 'os', 'ring', 'start'],
+  recorded: ['json', 'layout', 'sync', 'error', 'os', 'ring', 'log', 'region', 'start'],
+  lib: ['json', 'layout', 'schema', 'sync', 'error', 'book', 'start', 'os', 'ring', 'region', 'log', 'recorded'],
 };
 
 /** Folders in the order of imports: each may name itself and what stands in a row before it. */

@@ -11,6 +11,8 @@ extern crate alloc;
 
 pub mod book;
 pub mod error;
+#[cfg(all(feature = "std", not(loom)))]
+mod json;
 pub mod layout;
 #[cfg(not(loom))]
 pub mod log;

@@ -29,8 +29,11 @@ extern "C" {
 "#;
 
 const HANDLE: &str = "
-/* A region, a producer or a consumer: index and generation, never a pointer. 0 is none. */
+/* A region, a producer, a consumer, a recorder or a log: index and generation, never a pointer. 0 is none. */
 typedef int64_t tr_handle;
+
+/* Called with bytes done and bytes in all, or NULL. */
+typedef void (*tr_progress)(uint64_t done_bytes, uint64_t total_bytes);
 ";
 
 const CLOSING: &str = r"
@@ -175,6 +178,7 @@ fn declared(type_name: &str, name: &str) -> String {
         "i32" => "int32_t ",
         "i64" => "int64_t ",
         "Handle" => "tr_handle ",
+        "Progress" => "tr_progress ",
         "*const c_char" => "const char *",
         "*mut c_char" => "char *",
         "*const u8" => "const uint8_t *",

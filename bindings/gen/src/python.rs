@@ -131,9 +131,11 @@ fn class(text: &mut String, name: &str, about: &str) {
 
 const IMPORTS: &str = r"import ctypes
 from collections.abc import Mapping
-from ctypes import POINTER, c_char_p, c_int32, c_int64, c_uint16, c_uint32, c_uint64, c_void_p
+from ctypes import CFUNCTYPE, POINTER, c_char_p, c_int32, c_int64, c_uint16, c_uint32, c_uint64, c_void_p
 from typing import Any, Final
 
+# Called with bytes done and bytes in all.
+PROGRESS: Final = CFUNCTYPE(None, c_uint64, c_uint64)
 ";
 
 const BIND: &str = r#"
@@ -182,6 +184,7 @@ fn ctype(type_name: &str) -> &'static str {
         "u64" => "c_uint64",
         "i32" => "c_int32",
         "i64" | "Handle" => "c_int64",
+        "Progress" => "PROGRESS",
         "*const c_char" => "c_char_p",
         "*mut u64" => "POINTER(c_uint64)",
         "*mut i32" => "POINTER(c_int32)",

@@ -150,7 +150,20 @@ extern "C" {
 #define TR_FROM_DEFAULT 0
 #define TR_FROM_LATEST 1                   /* Subscriber: what is written from now on. */
 #define TR_FROM_OLDEST 2                   /* Subscriber: the oldest message that is still there. */
+/* Recorded channel or log: this sequence, or the first message after it. */
+#define TR_FROM_SEQUENCE 3
+/* Recorded channel or log: the first message written at this time or later, nanoseconds since 1970. */
+#define TR_FROM_TIME 4
 #define TR_CONSUMER_GATING 1               /* Subscriber: hold writers back, on any stream. */
+#define TR_LOG_DURABLE_ONLY 1              /* Reader of a log: only what is on disk. */
+#define TR_LEVEL_MEMORY 0                  /* In the ring; for readers: all of it. */
+#define TR_LEVEL_WAL 1                     /* On this machine's disk, after fdatasync. */
+#define TR_LEVEL_REPLICATED 2              /* On the disks of a quorum. */
+#define TR_LOG_COMPRESS 1                  /* Log: compress payloads of 512 bytes and more. */
+#define TR_LOG_NO_CREATE 2                 /* Log: do not make it when it is not there. */
+/* Recorder, an operator's word: go on in this log, whatever log the channel went into before. */
+#define TR_RECORD_REBASE 4
+#define TR_KEEP_ALL_DAYS (-1)              /* No limit of days. */
 /* Unblock: make tombstones of holes that belong to nobody known. */
 #define TR_UNBLOCK_FORCE 1
 /* Unblock: release stuck slots when no consumer is left. */
@@ -448,8 +461,11 @@ typedef struct tr_cursor_entry {
 TR_SIZE(cursor_entry, 64); TR_AT(cursor_entry, name, 0); TR_AT(cursor_entry, sequence, 48);
 TR_AT(cursor_entry, updated_ns, 56);
 
-/* A region, a producer or a consumer: index and generation, never a pointer. 0 is none. */
+/* A region, a producer, a consumer, a recorder or a log: index and generation, never a pointer. 0 is none. */
 typedef int64_t tr_handle;
+
+/* Called with bytes done and bytes in all, or NULL. */
+typedef void (*tr_progress)(uint64_t done_bytes, uint64_t total_bytes);
 
 /* Version of the library: major * 65,536 + minor * 256 + patch. */
 uint32_t tr_version(void);
@@ -467,6 +483,11 @@ const char *tr_error_text(int64_t code);
  *   length    Room there, with the NUL.
  *   os_errno  The operating system's number, or 0; may be NULL. */
 int64_t tr_last_error(char *text, uint64_t length, int32_t *os_errno);
+
+/* The number that belongs to this thread's last failure: bytes needed with `ERR_TOO_LARGE`, a
+ * process id with `ERR_BUSY`, the oldest sequence that is kept with `ERR_GONE`, 1 with `ERR_IO`
+ * when nobody knows whether the record is on disk; else 0. */
+int64_t tr_last_value(void);
 
 /* The clock of message timestamps: nanoseconds since 1970. */
 int64_t tr_now(void);
@@ -554,6 +575,41 @@ int64_t tr_open_consumer(
     tr_handle region, const char *channel, const char *label, uint16_t runtime, int32_t from,
     uint32_t flags);
 
+/* Opens a reader of a recorded channel, which reads from the log and the ring as if they were
+ * one, or a member of a group; answers with its handle, which is a consumer's.
+ *   channel     Name of the channel.
+ *   label       Name for people; may be NULL.
+ *   runtime     `RUNTIME_*` of the caller.
+ *   from        `FROM_*`.
+ *   from_value  The sequence, or the time, for those two.
+ *   flags       `CONSUMER_*` bits.
+ *   level       `LEVEL_*`: what it may see.
+ *   log         Directory of the log; NULL: the one that the channel is bound to.
+ *   group       Name of the group; NULL: none, it sees every message. */
+int64_t tr_open_recorded(
+    tr_handle region, const char *channel, const char *label, uint16_t runtime, int32_t from,
+    uint64_t from_value, uint32_t flags, int32_t level, const char *log, const char *group);
+
+/* Records a recorded channel in a log, on threads of this process, until it is closed; answers
+ * with its handle.
+ *   channel          Name of the channel.
+ *   log              Directory of the log, which is made when it is not there.
+ *   label            Name for people; may be NULL.
+ *   runtime          `RUNTIME_*` of the caller.
+ *   segment_bytes    Bytes of a segment; 0: the default, 100 MB.
+ *   flags            `LOG_COMPRESS`, `LOG_NO_CREATE`, `RECORD_REBASE`.
+ *   retention_days   Segments last written so many days ago are removed; `KEEP_ALL_DAYS`: never.
+ *   retention_bytes  The oldest segments are removed while all have more bytes; 0: never. */
+int64_t tr_record(
+    tr_handle region, const char *channel, const char *log, const char *label, uint16_t runtime,
+    uint64_t segment_bytes, uint32_t flags, int64_t retention_days, uint64_t retention_bytes);
+
+/* What a recorder has done, as JSON: fills `text` when all of it fits; answers with its bytes
+ * either way. No NUL.
+ *   text    Where the text goes; may be NULL.
+ *   length  Room there. */
+int64_t tr_recorder_status(tr_handle recorder, char *text, uint64_t length);
+
 /* Writes one message: 1, or 0 when there is no room.
  *   payload       The payload.
  *   length        Bytes of it.
@@ -599,7 +655,26 @@ int64_t tr_send(
     tr_handle producer, const uint8_t *payload, uint64_t length, uint32_t message_type,
     int64_t timeout_ns);
 
-/* Sequence of the last message that this producer wrote, or 0. */
+/* The same, and waits until the message is as safe as `level` says; answers with its sequence.
+ * Once the message is in the ring, only a log that cannot be written any more is an error:
+ * `ERR_IO`, with an unknown outcome. When the time is up after that, the answer is
+ * `ERR_TIMED_OUT`, and the message will be recorded all the same.
+ *   payload       The payload.
+ *   length        Bytes of it.
+ *   message_type  The user's number for the kind of message.
+ *   level         `LEVEL_*`.
+ *   timeout_ns    Longest wait, nanoseconds; below 0: for ever. */
+int64_t tr_send_durable(
+    tr_handle producer, const uint8_t *payload, uint64_t length, uint32_t message_type,
+    int32_t level, int64_t timeout_ns);
+
+/* Sleeps until everything up to a log sequence is on disk: 1; 0 when the time is up.
+ *   sequence    The sequence.
+ *   timeout_ns  Longest wait, nanoseconds; below 0: for ever. */
+int64_t tr_wait_durable(tr_handle handle, uint64_t sequence, int64_t timeout_ns);
+
+/* Sequence of the last message that this producer wrote, or 0; on a recorded channel also 0
+ * while it has no log. */
 int64_t tr_last_sequence(tr_handle producer);
 
 /* Sleeps until a consumer has something to poll, or a producer has room: 1; 0 when the time is
@@ -656,9 +731,96 @@ int64_t tr_keep(tr_handle consumer);
 /* Positions written and not yet taken. */
 int64_t tr_depth(tr_handle consumer);
 
-/* Closes a producer or consumer; what it has claimed and not released goes to others, flagged as
- * delivered again. */
+/* Next position to read; on a recorded channel or a log, the next sequence. */
+int64_t tr_position(tr_handle consumer);
+
+/* Goes on somewhere else, on a recorded channel or a log; answers with the sequence.
+ *   from        `FROM_*`.
+ *   from_value  The sequence, or the time, for those two. */
+int64_t tr_seek(tr_handle consumer, int32_t from, uint64_t from_value);
+
+/* Makes the position of a consumer's group durable; answers with it: the lowest sequence that is
+ * not finished. */
+int64_t tr_commit(tr_handle consumer);
+
+/* Closes a producer, consumer, recorder or log; what a consumer has claimed and not released
+ * goes to others, flagged as delivered again. A recorder records what is there, a log writes
+ * what waits; their errors are told. */
 int64_t tr_close(tr_handle handle);
+
+/* Opens a log for writing, mends what a crash has left, and makes it when it is not there;
+ * answers with its handle.
+ *   path             Name of the directory.
+ *   segment_bytes    Bytes of a segment; 0: the default, 100 MB.
+ *   spares           Segments that are made ahead.
+ *   mode             Permission bits; 0: the default, 0600.
+ *   flags            `LOG_COMPRESS`, `LOG_NO_CREATE`.
+ *   retention_days   Segments last written so many days ago are removed; `KEEP_ALL_DAYS`: never.
+ *   retention_bytes  The oldest segments are removed while all have more bytes; 0: never.
+ *   progress         Called now and then with bytes done and bytes in all; may be NULL. */
+int64_t tr_log_open(
+    const char *path, uint64_t segment_bytes, uint32_t spares, uint32_t mode, uint32_t flags,
+    int64_t retention_days, uint64_t retention_bytes, tr_progress progress);
+
+/* Appends records; answers with the sequence of the last one. They are written, and will be on
+ * disk soon.
+ *   bytes         The payloads, each beginning at a multiple of 8.
+ *   bytes_length  Bytes of the buffer.
+ *   lengths       Bytes of each payload.
+ *   count         How many.
+ *   message_type  The user's number for the kind of record.
+ *   runtime       `RUNTIME_*` of the caller.
+ *   timestamp_ns  When, nanoseconds since 1970; 0: now.
+ *   level         `LEVEL_MEMORY`: answers when they are written; `LEVEL_WAL`: when they are on
+ *                 disk. */
+int64_t tr_log_append(
+    tr_handle log, const uint8_t *bytes, uint64_t bytes_length, const uint32_t *lengths,
+    uint64_t count, uint32_t message_type, uint16_t runtime, uint64_t timestamp_ns, int32_t level);
+
+/* Puts everything that was appended before on disk; answers with the last sequence that is. */
+int64_t tr_log_sync(tr_handle log);
+
+/* Stores the sequences of a log.
+ *   first    The oldest that is kept; may be NULL.
+ *   written  The last that was written; may be NULL.
+ *   durable  The last that is on disk; may be NULL. */
+int64_t tr_log_sequences(tr_handle log, uint64_t *first, uint64_t *written, uint64_t *durable);
+
+/* Removes the oldest segments whose records are all below a sequence, and below the positions of
+ * all groups; answers with how many.
+ *   below      The sequence.
+ *   is_forced  1: whatever the groups still want. */
+int64_t tr_log_trim(tr_handle log, uint64_t below, uint32_t is_forced);
+
+/* Opens a reader of a log, in any process, while it is written or not; answers with its handle,
+ * which is a consumer's.
+ *   path        Name of the directory.
+ *   from        `FROM_*`.
+ *   from_value  The sequence, or the time, for those two.
+ *   flags       `LOG_DURABLE_ONLY`. */
+int64_t tr_log_reader(const char *path, int32_t from, uint64_t from_value, uint32_t flags);
+
+/* What a log holds, as JSON: fills `text` when all of it fits; answers with its bytes either
+ * way. No NUL.
+ *   path    Name of the directory.
+ *   text    Where the text goes; may be NULL.
+ *   length  Room there. */
+int64_t tr_log_stat(const char *path, char *text, uint64_t length);
+
+/* Checks every record of a log; what it has found, as JSON, as `tr_log_stat`.
+ *   path      Name of the directory.
+ *   progress  Called now and then with bytes done and bytes in all; may be NULL.
+ *   text      Where the text goes; may be NULL.
+ *   length    Room there. */
+int64_t tr_log_verify(const char *path, tr_progress progress, char *text, uint64_t length);
+
+/* Builds damaged segments of a log anew, with tombstones for what is lost, and keeps the old
+ * ones aside; what it did, as JSON, as `tr_log_stat`.
+ *   path      Name of the directory.
+ *   progress  Called now and then with bytes done and bytes in all; may be NULL.
+ *   text      Where the text goes; may be NULL.
+ *   length    Room there. */
+int64_t tr_log_repair(const char *path, tr_progress progress, char *text, uint64_t length);
 
 #ifdef __cplusplus
 }

@@ -10,8 +10,8 @@
 //!
 //! Producers and consumers belong to one thread at a time. Whoever wants one exchanges its idle state for the same with
 //! BUSY (one CAS, no lock and no allocation: this is the hot path) and takes BUSY away afterwards; a second caller in
-//! between gets an error of that name. A region is shared by nature: callers hold its place only while they clone it,
-//! and wait for each other.
+//! between gets an error of that name. Regions, logs and recorders are shared by nature: callers hold their place only
+//! while they clone what is in it, and wait for each other.
 //!
 //! Closing never waits. It sets CLOSING; when nobody is busy, the closer empties the place, else the busy one does when
 //! it is done, and a busy one that sleeps looks at [`Closing`] between naps and gives up with CLOSED. So what a
@@ -26,10 +26,18 @@
 
 use std::cell::UnsafeCell;
 use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex};
 
 use tailrace_core::error::{Code, Error, Fault, Result};
-use tailrace_core::region::{Consumer, Producer, Region};
+use tailrace_core::log::Log;
+use tailrace_core::recorded::Recorder;
+use tailrace_core::region::{Producer, Region};
 use tailrace_core::sync::{AtomicU32, AtomicU64, Ordering, spin_hint};
+
+use crate::reader::Reader;
+
+/// A recorder, which whoever looks at it or closes it locks.
+pub type SharedRecorder = Arc<Mutex<Recorder>>;
 
 /// Handles that one process has room for.
 pub const CAPACITY: usize = 4096;
@@ -47,7 +55,11 @@ pub enum Handle {
     /// A producer.
     Producer(Producer),
     /// A consumer.
-    Consumer(Consumer),
+    Consumer(Reader),
+    /// A recorder.
+    Recorder(SharedRecorder),
+    /// A log.
+    Log(Log),
 }
 
 /// What kind of thing a handle stands for.
@@ -60,6 +72,10 @@ pub enum Kind {
     Producer = 2,
     /// A consumer.
     Consumer = 3,
+    /// A recorder.
+    Recorder = 4,
+    /// A log.
+    Log = 5,
 }
 
 impl Kind {
@@ -68,6 +84,8 @@ impl Kind {
             Self::Region => "region",
             Self::Producer => "producer",
             Self::Consumer => "consumer",
+            Self::Recorder => "recorder",
+            Self::Log => "log",
         }
     }
 
@@ -76,6 +94,8 @@ impl Kind {
             1 => Some(Self::Region),
             2 => Some(Self::Producer),
             3 => Some(Self::Consumer),
+            4 => Some(Self::Recorder),
+            5 => Some(Self::Log),
             _ => None,
         }
     }
@@ -87,6 +107,8 @@ impl Handle {
             Self::Region(_) => Kind::Region,
             Self::Producer(_) => Kind::Producer,
             Self::Consumer(_) => Kind::Consumer,
+            Self::Recorder(_) => Kind::Recorder,
+            Self::Log(_) => Kind::Log,
         }
     }
 }
@@ -230,7 +252,7 @@ pub struct ProducerGuard(Guard);
 pub struct ConsumerGuard(Guard);
 
 macro_rules! guard {
-    ($guard:ident, $content:ident) => {
+    ($guard:ident, $kind:ident, $content:ident) => {
         impl $guard {
             /// What tells whether the handle is closed while this guard has it.
             pub fn closing(&self) -> Closing {
@@ -245,7 +267,7 @@ macro_rules! guard {
             fn deref(&self) -> &$content {
                 // SAFETY: as in Guard::content(); nobody has it mutably while `self` is borrowed.
                 match unsafe { (*self.0.place.content.get()).as_deref() } {
-                    Some(Handle::$content(content)) => content,
+                    Some(Handle::$kind(content)) => content,
                     _ => unreachable!("the state names the kind of the content"),
                 }
             }
@@ -255,15 +277,15 @@ macro_rules! guard {
             #[inline(always)]
             fn deref_mut(&mut self) -> &mut $content {
                 match self.0.content() {
-                    Handle::$content(content) => content,
+                    Handle::$kind(content) => content,
                     _ => unreachable!("the state names the kind of the content"),
                 }
             }
         }
     };
 }
-guard!(ProducerGuard, Producer);
-guard!(ConsumerGuard, Consumer);
+guard!(ProducerGuard, Producer, Producer);
+guard!(ConsumerGuard, Consumer, Reader);
 
 /// The producer of `handle`, for this thread alone.
 ///
@@ -297,8 +319,24 @@ pub fn with_producer<R>(handle: i64, call: impl FnOnce(&mut Producer) -> Result<
 /// # Errors
 /// Those of [`consumer`] and of `call`.
 #[inline(always)]
-pub fn with_consumer<R>(handle: i64, call: impl FnOnce(&mut Consumer) -> Result<R>) -> Result<R> {
+pub fn with_consumer<R>(handle: i64, call: impl FnOnce(&mut Reader) -> Result<R>) -> Result<R> {
     call(&mut *consumer(handle)?)
+}
+
+/// A clone of what a handle shares; several threads may ask at once.
+fn shared<T>(handle: i64, kind: Kind, clone: impl Fn(&Handle) -> Option<T>) -> Result<T> {
+    loop {
+        match take_hold(handle, kind) {
+            Ok(mut guard) => {
+                let Some(content) = clone(guard.content()) else {
+                    unreachable!("the state names the kind of the content")
+                };
+                return Ok(content);
+            }
+            Err(error) if error.code() == Code::BUSY => spin_hint(),
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Calls `call` with the region of `handle`; several threads may do so at once.
@@ -306,17 +344,25 @@ pub fn with_consumer<R>(handle: i64, call: impl FnOnce(&mut Consumer) -> Result<
 /// # Errors
 /// `CLOSED`, `ARGUMENT` for a handle of another kind, and those of `call`.
 pub fn with_region<R>(handle: i64, call: impl FnOnce(&Region) -> Result<R>) -> Result<R> {
-    let region = loop {
-        match take_hold(handle, Kind::Region) {
-            Ok(mut guard) => match guard.content() {
-                Handle::Region(region) => break region.clone(),
-                _ => unreachable!("the state names the kind of the content"),
-            },
-            Err(error) if error.code() == Code::BUSY => spin_hint(),
-            Err(error) => return Err(error),
-        }
-    };
-    call(&region)
+    let clone = |content: &Handle| if let Handle::Region(region) = content { Some(region.clone()) } else { None };
+    call(&shared(handle, Kind::Region, clone)?)
+}
+
+/// The log of `handle`; several threads may use it at once.
+///
+/// # Errors
+/// `CLOSED`, `ARGUMENT` for a handle of another kind.
+pub fn log(handle: i64) -> Result<Log> {
+    shared(handle, Kind::Log, |content| if let Handle::Log(log) = content { Some(log.clone()) } else { None })
+}
+
+/// The recorder of `handle`; several threads may use it at once.
+///
+/// # Errors
+/// `CLOSED`, `ARGUMENT` for a handle of another kind.
+pub fn recorder(handle: i64) -> Result<SharedRecorder> {
+    let clone = |content: &Handle| if let Handle::Recorder(recorder) = content { Some(recorder.clone()) } else { None };
+    shared(handle, Kind::Recorder, clone)
 }
 
 /// What kind of thing `handle` stands for, unless it is closed.
@@ -404,7 +450,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let region = region(&folder);
         let opened = region.open_consumer("orders", &ConsumerOptions::default()).expect("opened");
-        let handle = insert(Handle::Consumer(opened)).expect("room");
+        let handle = insert(Handle::Consumer(Reader::Ring(opened))).expect("room");
         let used = consumer(handle).expect("idle");
         let closing = used.closing();
         thread::scope(|scope| {

@@ -7,5 +7,7 @@ pub mod abi;
 pub mod handles;
 pub mod node;
 pub mod notify;
+pub mod reader;
 pub mod report;
 pub mod signatures;
+pub mod vigil;

@@ -12,12 +12,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use tailrace_core::error::{Code, Error, Result};
-use tailrace_core::region::Watch;
 use tailrace_core::sync::{AtomicU64, Ordering};
 
 use crate::node::bell::News;
 use crate::node::nap::Bed;
 use crate::node::sleeper::Sleeper;
+use crate::vigil::Vigil;
 
 /// One handle that was ever waited for, and its wait now, if there is one.
 struct Entry {
@@ -78,7 +78,7 @@ impl Process {
 ///
 /// # Errors
 /// `IO` when a thread cannot be started, and those of `watch`.
-pub fn wait(handle: i64, descriptor: i32, watch: impl FnOnce() -> Result<Watch>) -> Result<()> {
+pub fn wait(handle: i64, descriptor: i32, watch: impl FnOnce() -> Result<Vigil>) -> Result<()> {
     let mut waits = process().waits();
     let waits = &mut *waits;
     if !waits.entries.contains_key(&handle) {

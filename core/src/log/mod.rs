@@ -44,6 +44,8 @@ mod failing;
 #[cfg(all(test, feature = "std", target_os = "linux", not(miri)))]
 mod faults;
 pub mod frame;
+#[cfg(feature = "std")]
+pub(crate) mod index;
 pub mod layout;
 #[cfg(all(test, feature = "std", target_os = "linux", not(miri)))]
 pub(crate) mod memory;
@@ -62,23 +64,11 @@ pub mod recovery;
 #[cfg(feature = "std")]
 pub mod repair;
 #[cfg(feature = "std")]
+mod report;
+#[cfg(feature = "std")]
 pub(crate) mod retention;
 #[cfg(all(test, feature = "std", target_os = "linux", not(miri)))]
 mod salvage;
-#[cfg(feature = "std")]
-pub mod segment;
-#[cfg(feature = "std")]
-mod spare;
-#[cfg(feature = "std")]
-mod state;
-#[cfg(feature = "std")]
-pub mod storage;
-#[cfg(feature = "std")]
-mod syncer;
-#[cfg(feature = "std")]
-mod tail;
-#[cfg(feature = "std")]
-pub(crate) mod index;
 #[cfg(feature = "std")]
 pub mod follow;
 #[cfg(feature = "std")]
@@ -87,10 +77,26 @@ pub(crate) mod horizon;
 pub(crate) mod messages;
 #[cfg(feature = "std")]
 pub mod reader;
+#[cfg(all(test, feature = "std", target_os = "linux", not(miri)))]
+mod readings;
+#[cfg(feature = "std")]
+pub mod stat;
 #[cfg(feature = "std")]
 pub(crate) mod scan;
+#[cfg(feature = "std")]
+pub mod segment;
+#[cfg(feature = "std")]
+mod spare;
+#[cfg(feature = "std")]
+mod state;
+#[cfg(feature = "std")]
+pub mod storage;
 #[cfg(all(test, feature = "std", target_os = "linux", not(miri)))]
 mod stores;
+#[cfg(feature = "std")]
+mod syncer;
+#[cfg(feature = "std")]
+mod tail;
 #[cfg(feature = "std")]
 pub(crate) mod tear;
 #[cfg(all(test, feature = "std", target_os = "linux", not(miri)))]
@@ -126,3 +132,5 @@ pub use writer::Log;
 pub use reader::{LogReader, ReadOptions};
 #[cfg(feature = "std")]
 pub use follow::LogWatch;
+#[cfg(feature = "std")]
+pub use stat::{LogStat, SegmentStat, stat};

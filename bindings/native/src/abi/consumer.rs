@@ -3,11 +3,12 @@
 use std::ffi::c_char;
 
 use tailrace_core::error::{Code, Result};
-use tailrace_core::region::{Consumer, ConsumerOptions, From, Polled};
+use tailrace_core::region::{ConsumerOptions, Polled};
 
 use super::{argument, border, optional_text, slice_mut, store, text};
 use crate::handles::{self, Handle};
-use crate::signatures::{CONSUMER_GATING, FROM_DEFAULT, FROM_LATEST, FROM_OLDEST};
+use crate::reader::{self, Reader};
+use crate::signatures::CONSUMER_GATING;
 
 /// See `signatures.rs`.
 ///
@@ -25,12 +26,7 @@ pub unsafe extern "C" fn tr_open_consumer(
     border(|| {
         // SAFETY: the caller's promise.
         let (channel, label) = unsafe { (text(channel, "channel")?, optional_text(label, "label")?) };
-        let from = match from {
-            FROM_DEFAULT => None,
-            FROM_LATEST => Some(From::Latest),
-            FROM_OLDEST => Some(From::Oldest),
-            other => return Err(argument(format!("from is {other}: give one of TR_FROM_*"))),
-        };
+        let from = reader::start(from, 0)?;
         if flags & !CONSUMER_GATING != 0 {
             return Err(argument(format!("flags {flags:#x} has bits that mean nothing")));
         }
@@ -41,8 +37,8 @@ pub unsafe extern "C" fn tr_open_consumer(
             from,
             gating: flags & CONSUMER_GATING != 0,
         };
-        let consumer = handles::with_region(region, |region| region.open_consumer(channel, &options))?;
-        handles::insert(Handle::Consumer(consumer))
+        let reader = handles::with_region(region, |region| reader::open(region, channel, options))?;
+        handles::insert(Handle::Consumer(reader))
     })
 }
 
@@ -57,7 +53,7 @@ unsafe fn hand_out(
     length: u64,
     bytes_used: *mut u64,
     lost: *mut u64,
-    call: impl FnOnce(&mut Consumer, &mut [u8]) -> Result<Polled>,
+    call: impl FnOnce(&mut Reader, &mut [u8]) -> Result<Polled>,
 ) -> i64 {
     border(|| {
         // SAFETY: the caller's promise.
@@ -138,7 +134,7 @@ pub unsafe extern "C" fn tr_release(consumer: i64, count: i64) -> i64 {
 /// None is asked for.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tr_keep(consumer: i64) -> i64 {
-    border(|| handles::with_consumer(consumer, Consumer::keep).map(|kept| kept as i64))
+    border(|| handles::with_consumer(consumer, Reader::keep).map(|kept| kept as i64))
 }
 
 /// See `signatures.rs`.
@@ -147,5 +143,5 @@ pub unsafe extern "C" fn tr_keep(consumer: i64) -> i64 {
 /// None is asked for.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tr_depth(consumer: i64) -> i64 {
-    border(|| handles::with_consumer(consumer, |consumer| Ok(consumer.depth() as i64)))
+    border(|| handles::with_consumer(consumer, |reader| Ok(reader.depth() as i64)))
 }

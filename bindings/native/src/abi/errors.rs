@@ -13,10 +13,11 @@ use super::{border, slice_mut, store};
 struct Last {
     text: String,
     os_errno: i32,
+    value: u64,
 }
 
 thread_local! {
-    static LAST: RefCell<Last> = const { RefCell::new(Last { text: String::new(), os_errno: 0 }) };
+    static LAST: RefCell<Last> = const { RefCell::new(Last { text: String::new(), os_errno: 0, value: 0 }) };
 }
 
 static TEXTS: LazyLock<Vec<(Code, CString)>> =
@@ -30,6 +31,7 @@ pub(super) fn keep(error: &Error) -> i64 {
         let mut last = last.borrow_mut();
         last.text = format!("{}; {}", error.message(), error.code().advice());
         last.os_errno = error.os_errno();
+        last.value = error.value();
     });
     error.code() as i64
 }
@@ -73,4 +75,13 @@ pub unsafe extern "C" fn tr_last_error(text: *mut c_char, length: u64, os_errno:
             last.text.len() as i64
         }))
     })
+}
+
+/// See `signatures.rs`.
+///
+/// # Safety
+/// None is asked for.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tr_last_value() -> i64 {
+    LAST.try_with(|last| last.borrow().value as i64).unwrap_or(0)
 }

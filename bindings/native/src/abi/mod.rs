@@ -14,7 +14,9 @@
 
 mod consumer;
 mod errors;
+pub mod log;
 mod producer;
+pub mod recorded;
 mod records;
 mod region;
 
@@ -27,9 +29,16 @@ use tailrace_core::error::{Code, Error, Result};
 use crate::signatures::Functions;
 
 pub use consumer::{tr_depth, tr_keep, tr_open_consumer, tr_poll, tr_release, tr_take};
-pub use errors::{tr_error_text, tr_last_error};
+pub use errors::{tr_error_text, tr_last_error, tr_last_value};
+pub use log::{
+    tr_log_append, tr_log_open, tr_log_reader, tr_log_repair, tr_log_sequences, tr_log_stat, tr_log_sync, tr_log_trim,
+    tr_log_verify,
+};
 pub use producer::{
     tr_last_sequence, tr_open_producer, tr_send, tr_write, tr_write_batch, tr_write_packed, tr_write_strided,
+};
+pub use recorded::{
+    tr_commit, tr_open_recorded, tr_position, tr_record, tr_recorder_status, tr_seek, tr_send_durable, tr_wait_durable,
 };
 pub use records::tr_gather;
 pub use region::{
@@ -43,6 +52,7 @@ pub static FUNCTIONS: Functions = Functions {
     tr_layout_hash,
     tr_error_text,
     tr_last_error,
+    tr_last_value,
     tr_now,
     tr_region_create,
     tr_region_open,
@@ -55,11 +65,16 @@ pub static FUNCTIONS: Functions = Functions {
     tr_unblock,
     tr_open_producer,
     tr_open_consumer,
+    tr_open_recorded,
+    tr_record,
+    tr_recorder_status,
     tr_write,
     tr_write_batch,
     tr_write_packed,
     tr_write_strided,
     tr_send,
+    tr_send_durable,
+    tr_wait_durable,
     tr_last_sequence,
     tr_wait,
     tr_notify,
@@ -69,7 +84,19 @@ pub static FUNCTIONS: Functions = Functions {
     tr_release,
     tr_keep,
     tr_depth,
+    tr_position,
+    tr_seek,
+    tr_commit,
     tr_close,
+    tr_log_open,
+    tr_log_append,
+    tr_log_sync,
+    tr_log_sequences,
+    tr_log_trim,
+    tr_log_reader,
+    tr_log_stat,
+    tr_log_verify,
+    tr_log_repair,
 };
 
 /// Longest sleep between two looks at whether the handle was closed.
@@ -83,6 +110,25 @@ fn border(call: impl FnOnce() -> Result<i64>) -> i64 {
         Ok(Err(error)) => errors::keep(&error),
         Err(panic) => errors::keep(&errors::of_panic(&*panic)),
     }
+}
+
+fn refuse_unknown(flags: u32, known: u32) -> Result<()> {
+    match flags & !known {
+        0 => Ok(()),
+        unknown => Err(argument(format!("flags {flags:#x}: the bits {unknown:#x} mean nothing here"))),
+    }
+}
+
+/// Fills `to` with `report` when all of it fits.
+///
+/// # Safety
+/// `to` is NULL or has `length` bytes.
+unsafe fn fill(to: *mut c_char, length: u64, report: &str) -> Result<i64> {
+    if !to.is_null() && report.len() as u64 <= length {
+        // SAFETY: the caller's promise.
+        unsafe { slice_mut(to.cast(), report.len() as u64, "text") }?.copy_from_slice(report.as_bytes());
+    }
+    Ok(report.len() as i64)
 }
 
 #[cold]

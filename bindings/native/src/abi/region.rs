@@ -2,19 +2,21 @@
 
 use std::ffi::c_char;
 use std::path::Path;
+use std::sync::PoisonError;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tailrace_core::error::Result;
 use tailrace_core::layout;
 use tailrace_core::region::{ChannelInfo, ChannelOptions, CreateOptions, OpenOptions, Region};
 
-use super::{argument, border, in_naps, optional_text, slice_mut, text};
+use super::{argument, border, fill, in_naps, optional_text, refuse_unknown, text};
 use crate::handles::{self, Handle};
 use crate::notify;
 use crate::report;
 use crate::signatures::{
     OPEN_HUGEPAGES, OPEN_LOCK_MEMORY, OPEN_NO_RECOVERY, OPEN_READ_ONLY, UNBLOCK_DROP, UNBLOCK_FORCE,
 };
+use crate::vigil::Vigil;
 
 const fn number(digits: &str) -> u32 {
     let digits = digits.as_bytes();
@@ -56,13 +58,6 @@ pub unsafe extern "C" fn tr_layout_hash() -> u32 {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tr_now() -> i64 {
     border(|| Ok(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos() as i64)))
-}
-
-fn refuse_unknown(flags: u32, known: u32) -> Result<()> {
-    match flags & !known {
-        0 => Ok(()),
-        unknown => Err(argument(format!("flags {flags:#x}: the bits {unknown:#x} mean nothing here"))),
-    }
 }
 
 fn create_options(limit_bytes: u64, mode: u32, lock_timeout_ms: u64, flags: u32) -> CreateOptions {
@@ -182,7 +177,18 @@ pub unsafe extern "C" fn tr_region_close(region: i64) -> i64 {
 /// None is asked for.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tr_close(handle: i64) -> i64 {
-    border(|| close(handle, |kind| kind != handles::Kind::Region, "tr_region_close closes regions"))
+    border(|| {
+        // These write what waits, and somebody should hear it when they cannot.
+        let ended = match handles::kind(handle) {
+            Some(handles::Kind::Recorder) => {
+                handles::recorder(handle)?.lock().unwrap_or_else(PoisonError::into_inner).close()
+            }
+            Some(handles::Kind::Log) => handles::log(handle)?.close(),
+            _ => Ok(()),
+        };
+        let closed = close(handle, |kind| kind != handles::Kind::Region, "tr_region_close closes regions");
+        ended.and(closed)
+    })
 }
 
 fn close(handle: i64, is_wanted: impl Fn(handles::Kind) -> bool, otherwise: &str) -> Result<i64> {
@@ -209,18 +215,6 @@ pub unsafe extern "C" fn tr_create_channel(region: i64, name: *const c_char, fla
         let options = ChannelOptions::from_flags(flags, capacity)?;
         handles::with_region(region, |region| region.create_channel(name, &options)).map(i64::from)
     })
-}
-
-/// Fills `to` with `report` when all of it fits.
-///
-/// # Safety
-/// `to` is NULL or has `length` bytes.
-unsafe fn fill(to: *mut c_char, length: u64, report: &str) -> Result<i64> {
-    if !to.is_null() && report.len() as u64 <= length {
-        // SAFETY: the caller's promise.
-        unsafe { slice_mut(to.cast(), report.len() as u64, "text") }?.copy_from_slice(report.as_bytes());
-    }
-    Ok(report.len() as i64)
 }
 
 /// See `signatures.rs`.
@@ -313,13 +307,13 @@ pub unsafe extern "C" fn tr_notify(handle: i64, descriptor: i32) -> i64 {
             Some(handles::Kind::Producer) => {
                 let mut producer = handles::producer(handle)?;
                 producer.write_batch(&[], 0)?;
-                notify::wait(handle, descriptor, || Ok(producer.watch()))?;
+                notify::wait(handle, descriptor, || Ok(Vigil::Region(producer.watch())))?;
             }
             _ => {
                 let mut consumer = handles::consumer(handle)?;
                 // Nobody waits with a claim open, in a child of fork, or for a region that is gone.
                 consumer.poll_into(&mut [], 0)?;
-                notify::wait(handle, descriptor, || Ok(consumer.watch()))?;
+                notify::wait(handle, descriptor, || consumer.watch())?;
             }
         }
         Ok(0)

@@ -10,18 +10,19 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use napi::sys;
 use tailrace_core::error::{Code, Error, Result};
-use tailrace_core::region::{Consumer, Packed, Polled, Producer};
+use tailrace_core::region::{Packed, Polled, Producer};
 
 use super::desk::Desk;
 use super::environment::{Environment, typed_array};
 use crate::handles::{self, Kind};
+use crate::reader::Reader;
 
 /// The names under which JavaScript finds the callbacks.
-pub const CALLS: [(&str, sys::napi_callback); 13] = [
+pub const CALLS: [(&str, sys::napi_callback); 15] = [
     ("now", Some(now)),
     ("writeStaged", Some(write_staged)),
     ("write", Some(write)),
@@ -33,6 +34,8 @@ pub const CALLS: [(&str, sys::napi_callback); 13] = [
     ("keep", Some(keep)),
     ("depth", Some(depth)),
     ("lost", Some(lost)),
+    ("position", Some(position)),
+    ("isDurable", Some(is_durable)),
     ("wait", Some(wait)),
     ("cancel", Some(cancel)),
 ];
@@ -165,7 +168,7 @@ unsafe extern "C" fn last_sequence(env: sys::napi_env, info: sys::napi_callback_
 unsafe fn hand_out(
     env: sys::napi_env,
     info: sys::napi_callback_info,
-    hand_out: impl FnOnce(&mut Consumer, &mut [u8], usize) -> Result<Polled>,
+    hand_out: impl FnOnce(&mut Reader, &mut [u8], usize) -> Result<Polled>,
 ) -> sys::napi_value {
     let body = |environment: &Environment, desk: Desk| {
         // SAFETY: Node's.
@@ -210,7 +213,7 @@ unsafe extern "C" fn take(env: sys::napi_env, info: sys::napi_callback_info) -> 
 unsafe fn ask(
     env: sys::napi_env,
     info: sys::napi_callback_info,
-    ask: impl FnOnce(&mut Consumer, Option<usize>) -> Result<u64>,
+    ask: impl FnOnce(&mut Reader, Option<usize>) -> Result<u64>,
 ) -> sys::napi_value {
     let body = |environment: &Environment, desk: Desk| {
         desk.set_number(environment.held().with_consumer(desk.handle(), |consumer| ask(consumer, desk.count()))?);
@@ -240,16 +243,39 @@ unsafe extern "C" fn lost(env: sys::napi_env, info: sys::napi_callback_info) -> 
     unsafe { ask(env, info, |consumer, _| Ok(consumer.lost())) }
 }
 
-/// Tells of this handle when there is something to do for it.
+/// Tells of this handle when there is something to do for it; of a negated one when the number's sequence is on disk.
 unsafe extern "C" fn wait(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
-    let body = |environment: &Environment, desk: Desk| match handles::kind(desk.handle()) {
-        Some(Kind::Producer | Kind::Consumer) => {
-            environment.wait(desk.handle(), desk.count().unwrap_or(1) as u64).map(|()| 0)
+    let body = |environment: &Environment, desk: Desk| {
+        let handle = desk.handle();
+        match handles::kind(handle.abs()) {
+            Some(Kind::Producer | Kind::Log) if handle < 0 => environment.wait(handle, desk.number()).map(|()| 0),
+            Some(Kind::Producer | Kind::Consumer) if handle > 0 => {
+                environment.wait(handle, desk.count().unwrap_or(1) as u64).map(|()| 0)
+            }
+            _ => Err(Error::new(Code::CLOSED, "this handle was closed")),
         }
-        _ => Err(Error::new(Code::CLOSED, "this handle was closed")),
     };
     // SAFETY: Node's.
     unsafe { call(env, info, body) }
+}
+
+/// 1 when the number's sequence is on disk, of a producer or a log.
+unsafe extern "C" fn is_durable(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let body = |environment: &Environment, desk: Desk| {
+        let (handle, sequence) = (desk.handle(), desk.number());
+        let is_durable = match handles::kind(handle) {
+            Some(Kind::Log) => handles::log(handle)?.wait_durable(sequence, Some(Duration::ZERO)),
+            _ => environment.held().with_producer(handle, |producer| producer.is_durable(sequence)),
+        };
+        is_durable.map(i32::from)
+    };
+    // SAFETY: Node's.
+    unsafe { call(env, info, body) }
+}
+
+unsafe extern "C" fn position(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    // SAFETY: Node's.
+    unsafe { ask(env, info, |reader, _| Ok(reader.position())) }
 }
 
 /// Nobody waits for this handle any more.

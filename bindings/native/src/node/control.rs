@@ -12,21 +12,22 @@ use napi_derive::napi;
 use tailrace_core::error::{Code, Error, Result};
 use tailrace_core::layout::{RUNTIME_NODE, layout_hash};
 use tailrace_core::region::{
-    ChannelInfo, ChannelOptions, ConsumerOptions, CreateOptions, From, HandleOptions, OpenOptions, Region,
+    ChannelInfo, ChannelOptions, ConsumerOptions, CreateOptions, HandleOptions, OpenOptions, Region,
 };
 
 use super::desk::FIELDS;
 use super::environment::Environment;
 use super::nap::Bed;
 use crate::handles::{self, Handle};
+use crate::reader;
 use crate::report;
 use crate::signatures::{
-    CONSUMER_GATING, FROM_DEFAULT, FROM_LATEST, FROM_OLDEST, OPEN_HUGEPAGES, OPEN_LOCK_MEMORY, OPEN_NO_RECOVERY,
-    OPEN_READ_ONLY, PIN_NONE, UNBLOCK_DROP, UNBLOCK_FORCE,
+    CONSUMER_GATING, OPEN_HUGEPAGES, OPEN_LOCK_MEMORY, OPEN_NO_RECOVERY, OPEN_READ_ONLY, PIN_NONE, UNBLOCK_DROP,
+    UNBLOCK_FORCE,
 };
 
 /// Runs `call`, and lets JavaScript throw what it fails with.
-fn guarded<T>(env: Env, call: impl FnOnce(&Environment) -> Result<T>) -> napi::Result<T> {
+pub(super) fn guarded<T>(env: Env, call: impl FnOnce(&Environment) -> Result<T>) -> napi::Result<T> {
     // SAFETY: `#[napi]` functions are called on their environment's thread, after the module was started.
     let environment = unsafe { Environment::of(env.raw()) }
         .map_err(|error| napi::Error::new(Status::GenericFailure, error.to_string()))?;
@@ -37,7 +38,7 @@ fn guarded<T>(env: Env, call: impl FnOnce(&Environment) -> Result<T>) -> napi::R
     })
 }
 
-type Fail<'f> = Function<'f, FnArgs<(i32, String, i32)>, ()>;
+type Fail<'f> = Function<'f, FnArgs<(i32, String, i32, f64)>, ()>;
 type Come<'f> = Function<'f, FnArgs<(Vec<f64>, Vec<f64>)>, ()>;
 
 /// Gives the library what it shares with JavaScript, once.
@@ -187,7 +188,8 @@ pub fn listen(env: Env, region: f64, is_listening: bool) -> napi::Result<()> {
     })
 }
 
-fn processor(pin: i32) -> Option<usize> {
+/// The processor to pin the calling thread to, if any.
+pub(super) fn processor(pin: i32) -> Option<usize> {
     (pin != PIN_NONE).then_some(pin as usize)
 }
 
@@ -213,16 +215,11 @@ pub fn open_consumer(
     flags: u32,
 ) -> napi::Result<f64> {
     guarded(env, |environment| {
-        let from = match from {
-            FROM_DEFAULT => None,
-            FROM_LATEST => Some(From::Latest),
-            FROM_OLDEST => Some(From::Oldest),
-            other => return Err(Error::new(Code::ARGUMENT, format!("from is {other}, which means nothing"))),
-        };
+        let from = reader::start(from, 0)?;
         let gating = flags & CONSUMER_GATING != 0;
         let options = ConsumerOptions { label, runtime: RUNTIME_NODE, pin: processor(pin), from, gating };
-        let consumer = handles::with_region(region as i64, |region| region.open_consumer(&channel, &options))?;
-        environment.open(Handle::Consumer(consumer)).map(|handle| handle as f64)
+        let reader = handles::with_region(region as i64, |region| reader::open(region, &channel, options))?;
+        environment.open(Handle::Consumer(reader)).map(|handle| handle as f64)
     })
 }
 

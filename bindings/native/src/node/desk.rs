@@ -113,6 +113,12 @@ impl Desk {
         self.memory().number.set(number as f64);
     }
 
+    /// A sequence to wait for.
+    #[inline(always)]
+    pub fn number(&self) -> u64 {
+        self.memory().number.get() as u64
+    }
+
     /// Stores how many bytes were used, or would be needed.
     #[inline(always)]
     pub fn set_bytes(&self, bytes: u64) {

@@ -17,13 +17,13 @@ use std::sync::{Mutex, MutexGuard, Once, OnceLock, PoisonError};
 
 use napi::sys;
 use tailrace_core::error::{Code, Error, Result};
-use tailrace_core::region::Watch;
 
 use super::bell::{Bell, News};
 use super::desk::{DESK_BYTES, Desk};
 use super::held::Held;
 use super::watcher::Watcher;
 use crate::handles::{self, Handle, Kind};
+use crate::vigil::{Synced, Vigil};
 
 /// Environments that have not ended, and their threads: addresses, for only those threads use them.
 static LIVE: Mutex<Vec<(usize, i32)>> = Mutex::new(Vec::new());
@@ -179,15 +179,20 @@ impl Environment {
         call(self.watcher.borrow_mut().as_mut().ok_or_else(no_desk)?)
     }
 
-    /// Tells of this handle when there is something to read for it, or room for so many slots.
-    pub fn wait(&self, handle: i64, slots: u64) -> Result<()> {
-        self.with_watcher(|watcher| watcher.wait(handle, slots, || self.watch(handle)))
+    /// Tells of this handle when there is something to read for it, or room for so many slots; of a negated one when that
+    /// sequence is on disk, or never will be.
+    pub fn wait(&self, handle: i64, target: u64) -> Result<()> {
+        self.with_watcher(|watcher| watcher.wait(handle, target, || self.watch(handle, target)))
     }
 
-    fn watch(&self, handle: i64) -> Result<Watch> {
-        match handles::kind(handle) {
-            Some(Kind::Producer) => self.held.with_producer(handle, |producer| Ok(producer.watch())),
-            _ => self.held.with_consumer(handle, |consumer| Ok(consumer.watch())),
+    fn watch(&self, handle: i64, target: u64) -> Result<Vigil> {
+        match handles::kind(handle.abs()) {
+            Some(Kind::Producer) if handle < 0 => {
+                self.held.with_producer(-handle, |producer| producer.watch_durable(target)).map(Vigil::Region)
+            }
+            Some(Kind::Producer) => self.held.with_producer(handle, |producer| Ok(Vigil::Region(producer.watch()))),
+            Some(Kind::Log) => Ok(Vigil::Synced(Synced::new(handles::log(-handle)?, target))),
+            _ => self.held.with_consumer(handle, |reader| reader.watch()),
         }
     }
 
@@ -197,20 +202,21 @@ impl Environment {
         let message = format!("{}; {}", error.message(), error.code().advice());
         // SAFETY: the values are made here, on the environment's thread.
         unsafe {
-            let (mut this, mut code, mut text, mut errno) =
-                (ptr::null_mut(), ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+            let (mut this, mut code, mut text, mut errno, mut value) =
+                (ptr::null_mut(), ptr::null_mut(), ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
             sys::napi_get_undefined(self.env, &raw mut this);
             sys::napi_create_int32(self.env, error.code() as i32, &raw mut code);
             sys::napi_create_string_utf8(self.env, message.as_ptr().cast(), message.len() as isize, &raw mut text);
             sys::napi_create_int32(self.env, error.os_errno(), &raw mut errno);
+            sys::napi_create_double(self.env, error.value() as f64, &raw mut value);
             let mut fail = ptr::null_mut();
             sys::napi_get_reference_value(self.env, self.fail.get(), &raw mut fail);
             if fail.is_null() {
                 let message = CString::new(message).unwrap_or_default();
                 sys::napi_throw_error(self.env, ptr::null(), message.as_ptr());
             } else {
-                let arguments = [code, text, errno];
-                sys::napi_call_function(self.env, this, fail, 3, arguments.as_ptr(), ptr::null_mut());
+                let arguments = [code, text, errno, value];
+                sys::napi_call_function(self.env, this, fail, 4, arguments.as_ptr(), ptr::null_mut());
             }
         }
     }

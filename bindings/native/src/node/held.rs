@@ -10,9 +10,10 @@ use std::cell::{Cell, RefCell};
 use std::ptr;
 
 use tailrace_core::error::Result;
-use tailrace_core::region::{Consumer, Producer};
+use tailrace_core::region::Producer;
 
 use crate::handles::{self, CAPACITY, ConsumerGuard, Kind, ProducerGuard};
+use crate::reader::Reader;
 
 enum Guard {
     Producer(ProducerGuard),
@@ -96,7 +97,7 @@ impl Held {
 
     /// Calls `call` with the consumer of `handle`.
     #[inline(always)]
-    pub fn with_consumer<R>(&self, handle: i64, call: impl FnOnce(&mut Consumer) -> Result<R>) -> Result<R> {
+    pub fn with_consumer<R>(&self, handle: i64, call: impl FnOnce(&mut Reader) -> Result<R>) -> Result<R> {
         if let Some(Some(place)) = self.places.borrow_mut().get_mut(index_of(handle))
             && place.handle == handle
             && let Guard::Consumer(consumer) = &mut place.guard

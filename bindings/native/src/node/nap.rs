@@ -114,6 +114,14 @@ pub fn call(word: &AtomicU32) {
     unsafe { libc::syscall(libc::SYS_futex, ptr::from_ref(word), operation, 1) };
 }
 
+/// The same for a word that is slept on with [`Word::shared`].
+pub fn call_shared(word: &AtomicU32) {
+    // sync: control-word. Release; pairs with the Acquire in `Vigil::word`.
+    word.fetch_add(1, Ordering::Release);
+    // SAFETY: waking reads nothing.
+    unsafe { libc::syscall(libc::SYS_futex, ptr::from_ref(word), libc::FUTEX_WAKE, i32::MAX) };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -19,7 +19,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tailrace_core::region::{Look, Watch};
+use tailrace_core::region::Look;
 use tailrace_core::ring::step;
 use tailrace_core::sync::{AtomicU32, Ordering};
 
@@ -27,6 +27,7 @@ use super::bell::News;
 use super::nap::{self, Bed, Word};
 use super::tally::Tally;
 use crate::handles::{self, Kind};
+use crate::vigil::Vigil;
 
 const NAP: Duration = Duration::from_millis(10);
 /// While a hole is ahead, and how long the loop has to take what it was told of.
@@ -47,10 +48,29 @@ struct Nap {
     due: Instant,
 }
 
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Read,
+    Room,
+    Durable,
+}
+
+impl Purpose {
+    /// A handle that is negated waits for its disk, beside its wait for anything else.
+    fn of(handle: i64) -> Self {
+        match handles::kind(handle) {
+            _ if handle < 0 => Self::Durable,
+            Some(Kind::Producer) => Self::Room,
+            _ => Self::Read,
+        }
+    }
+}
+
 struct Entry {
     handle: i64,
-    is_producer: bool,
-    watch: Watch,
+    purpose: Purpose,
+    watch: Vigil,
     state: State,
 }
 
@@ -85,9 +105,9 @@ impl Sleeper {
     }
 
     /// Adds a handle that nobody waits for yet.
-    pub fn add(&self, handle: i64, watch: Watch) {
-        let is_producer = handles::kind(handle) == Some(Kind::Producer);
-        self.list().entries.push(Entry { handle, is_producer, watch, state: State::Idle });
+    pub fn add(&self, handle: i64, watch: Vigil) {
+        let purpose = Purpose::of(handle);
+        self.list().entries.push(Entry { handle, purpose, watch, state: State::Idle });
     }
 
     /// Adds a region whose counters are to be reported.
@@ -105,11 +125,14 @@ impl Sleeper {
         nap::call(&self.control);
     }
 
-    /// Tells of this handle as soon as there is something to do for it.
-    pub fn wait(&self, handle: i64, wait: u64, slots: u64) {
+    /// Tells of this handle as soon as there is something to do for it: something to read, room for `target` slots, or
+    /// the sequence `target` on disk.
+    pub fn wait(&self, handle: i64, wait: u64, target: u64) {
         self.change(handle, |entry| {
-            if entry.is_producer {
-                entry.watch.want_room(slots);
+            match entry.purpose {
+                Purpose::Read => {}
+                Purpose::Room => entry.watch.want_room(target),
+                Purpose::Durable => entry.watch.want_durable(target),
             }
             entry.state = State::Waiting { wait, nap: None };
         });
@@ -253,7 +276,7 @@ mod tests {
             let producer = region.open_producer("c", &HandleOptions::default()).expect("a producer");
             let consumer = region.open_consumer("c", &ConsumerOptions::default()).expect("a consumer");
             let sleeper = Sleeper::new(Bed::Many);
-            sleeper.add(1, consumer.watch());
+            sleeper.add(1, Vigil::Region(consumer.watch()));
             Self { _folder: folder, region, producer, consumer, sleeper, start: Instant::now() }
         }
 
@@ -342,7 +365,7 @@ mod tests {
         for bed in [Bed::One, Bed::of_this_machine()] {
             let mut scene = Scene::new();
             scene.sleeper = Sleeper::new(bed);
-            scene.sleeper.add(1, scene.consumer.watch());
+            scene.sleeper.add(1, Vigil::Region(scene.consumer.watch()));
             let (told, hear) = std::sync::mpsc::channel();
             let Scene { sleeper, producer, consumer, .. } = &mut scene;
             std::thread::scope(|scope| {
@@ -364,7 +387,7 @@ mod tests {
         let scene = Scene::new();
         let sleeper = Sleeper::new(Bed::One);
         assert!(sleeper.has_room());
-        sleeper.add(2, scene.consumer.watch());
+        sleeper.add(2, Vigil::Region(scene.consumer.watch()));
         assert!(!sleeper.has_room());
         sleeper.remove(2);
         assert!(sleeper.has_room());

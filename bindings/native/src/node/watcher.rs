@@ -9,12 +9,13 @@ use std::thread::{self, JoinHandle};
 
 use napi::sys;
 use tailrace_core::error::{Code, Error, Result};
-use tailrace_core::region::{Region, Watch};
+use tailrace_core::region::Region;
 
 use super::bell::{Bell, News};
 use super::nap::Bed;
 use super::sleeper::Sleeper;
 use super::tally::Tally;
+use crate::vigil::Vigil;
 
 struct Thread {
     sleeper: Arc<Sleeper>,
@@ -66,8 +67,9 @@ impl Watcher {
         unsafe { self.bell.hold(self.env, !self.waiting.is_empty()) };
     }
 
-    /// Waits for a handle (a producer: for room for `slots`); `watch` is asked for the first time only.
-    pub fn wait(&mut self, handle: i64, slots: u64, watch: impl FnOnce() -> Result<Watch>) -> Result<()> {
+    /// Waits for a handle (a producer: for room for `target` slots; negated: for the sequence `target` on disk); `watch` is
+    /// asked for the first time only.
+    pub fn wait(&mut self, handle: i64, target: u64, watch: impl FnOnce() -> Result<Vigil>) -> Result<()> {
         let place = match self.places.get(&handle) {
             Some(place) => *place,
             None => {
@@ -80,7 +82,7 @@ impl Watcher {
         };
         self.waits += 1;
         self.waiting.insert(handle, self.waits);
-        self.threads[place].sleeper.wait(handle, self.waits, slots);
+        self.threads[place].sleeper.wait(handle, self.waits, target);
         self.hold_while_waiting();
         Ok(())
     }
@@ -108,9 +110,11 @@ impl Watcher {
 
     /// Nothing more of this handle: it is closed, or nobody listens.
     pub fn forget(&mut self, handle: i64) {
-        self.cancel(handle);
-        if let Some(place) = self.places.remove(&handle) {
-            self.threads[place].sleeper.remove(handle);
+        for handle in [handle, -handle] {
+            self.cancel(handle);
+            if let Some(place) = self.places.remove(&handle) {
+                self.threads[place].sleeper.remove(handle);
+            }
         }
     }
 

@@ -3,9 +3,11 @@
 
 import ctypes
 from collections.abc import Mapping
-from ctypes import POINTER, c_char_p, c_int32, c_int64, c_uint16, c_uint32, c_uint64, c_void_p
+from ctypes import CFUNCTYPE, POINTER, c_char_p, c_int32, c_int64, c_uint16, c_uint32, c_uint64, c_void_p
 from typing import Any, Final
 
+# Called with bytes done and bytes in all.
+PROGRESS: Final = CFUNCTYPE(None, c_uint64, c_uint64)
 # Open: map read-only; ungated streams only.
 OPEN_READ_ONLY: Final = 1
 # Open: do not repair; needed for a region made by a program that knows only the published layout.
@@ -20,8 +22,28 @@ FROM_DEFAULT: Final = 0
 FROM_LATEST: Final = 1
 # Subscriber: the oldest message that is still there.
 FROM_OLDEST: Final = 2
+# Recorded channel or log: this sequence, or the first message after it.
+FROM_SEQUENCE: Final = 3
+# Recorded channel or log: the first message written at this time or later, nanoseconds since 1970.
+FROM_TIME: Final = 4
 # Subscriber: hold writers back, on any stream.
 CONSUMER_GATING: Final = 1
+# Reader of a log: only what is on disk.
+LOG_DURABLE_ONLY: Final = 1
+# In the ring; for readers: all of it.
+LEVEL_MEMORY: Final = 0
+# On this machine's disk, after fdatasync.
+LEVEL_WAL: Final = 1
+# On the disks of a quorum.
+LEVEL_REPLICATED: Final = 2
+# Log: compress payloads of 512 bytes and more.
+LOG_COMPRESS: Final = 1
+# Log: do not make it when it is not there.
+LOG_NO_CREATE: Final = 2
+# Recorder, an operator's word: go on in this log, whatever log the channel went into before.
+RECORD_REBASE: Final = 4
+# No limit of days.
+KEEP_ALL_DAYS: Final = -1
 # Unblock: make tombstones of holes that belong to nobody known.
 UNBLOCK_FORCE: Final = 1
 # Unblock: release stuck slots when no consumer is left.
@@ -54,6 +76,10 @@ SIGNATURES: Final[Mapping[str, tuple[Any, tuple[Any, ...]]]] = {
             POINTER(c_int32),  # os_errno
         ),
     ),
+    # The number that belongs to this thread's last failure: bytes needed with `ERR_TOO_LARGE`, a
+    # process id with `ERR_BUSY`, the oldest sequence that is kept with `ERR_GONE`, 1 with `ERR_IO`
+    # when nobody knows whether the record is on disk; else 0.
+    "tr_last_value": (c_int64, ()),
     # The clock of message timestamps: nanoseconds since 1970.
     "tr_now": (c_int64, ()),
     # Makes a region file and opens it; answers with its handle.
@@ -168,6 +194,49 @@ SIGNATURES: Final[Mapping[str, tuple[Any, tuple[Any, ...]]]] = {
             c_uint32,  # flags
         ),
     ),
+    # Opens a reader of a recorded channel, which reads from the log and the ring as if they were
+    # one, or a member of a group; answers with its handle, which is a consumer's.
+    "tr_open_recorded": (
+        c_int64,
+        (
+            c_int64,  # region
+            c_char_p,  # channel
+            c_char_p,  # label
+            c_uint16,  # runtime
+            c_int32,  # from
+            c_uint64,  # from_value
+            c_uint32,  # flags
+            c_int32,  # level
+            c_char_p,  # log
+            c_char_p,  # group
+        ),
+    ),
+    # Records a recorded channel in a log, on threads of this process, until it is closed; answers
+    # with its handle.
+    "tr_record": (
+        c_int64,
+        (
+            c_int64,  # region
+            c_char_p,  # channel
+            c_char_p,  # log
+            c_char_p,  # label
+            c_uint16,  # runtime
+            c_uint64,  # segment_bytes
+            c_uint32,  # flags
+            c_int64,  # retention_days
+            c_uint64,  # retention_bytes
+        ),
+    ),
+    # What a recorder has done, as JSON: fills `text` when all of it fits; answers with its bytes
+    # either way. No NUL.
+    "tr_recorder_status": (
+        c_int64,
+        (
+            c_int64,  # recorder
+            c_void_p,  # text
+            c_uint64,  # length
+        ),
+    ),
     # Writes one message: 1, or 0 when there is no room.
     "tr_write": (
         c_int64,
@@ -224,7 +293,32 @@ SIGNATURES: Final[Mapping[str, tuple[Any, tuple[Any, ...]]]] = {
             c_int64,  # timeout_ns
         ),
     ),
-    # Sequence of the last message that this producer wrote, or 0.
+    # The same, and waits until the message is as safe as `level` says; answers with its sequence.
+    # Once the message is in the ring, only a log that cannot be written any more is an error:
+    # `ERR_IO`, with an unknown outcome. When the time is up after that, the answer is
+    # `ERR_TIMED_OUT`, and the message will be recorded all the same.
+    "tr_send_durable": (
+        c_int64,
+        (
+            c_int64,  # producer
+            c_void_p,  # payload
+            c_uint64,  # length
+            c_uint32,  # message_type
+            c_int32,  # level
+            c_int64,  # timeout_ns
+        ),
+    ),
+    # Sleeps until everything up to a log sequence is on disk: 1; 0 when the time is up.
+    "tr_wait_durable": (
+        c_int64,
+        (
+            c_int64,  # handle
+            c_uint64,  # sequence
+            c_int64,  # timeout_ns
+        ),
+    ),
+    # Sequence of the last message that this producer wrote, or 0; on a recorded channel also 0
+    # while it has no log.
     "tr_last_sequence": (
         c_int64,
         (
@@ -310,12 +404,137 @@ SIGNATURES: Final[Mapping[str, tuple[Any, tuple[Any, ...]]]] = {
             c_int64,  # consumer
         ),
     ),
-    # Closes a producer or consumer; what it has claimed and not released goes to others, flagged as
-    # delivered again.
+    # Next position to read; on a recorded channel or a log, the next sequence.
+    "tr_position": (
+        c_int64,
+        (
+            c_int64,  # consumer
+        ),
+    ),
+    # Goes on somewhere else, on a recorded channel or a log; answers with the sequence.
+    "tr_seek": (
+        c_int64,
+        (
+            c_int64,  # consumer
+            c_int32,  # from
+            c_uint64,  # from_value
+        ),
+    ),
+    # Makes the position of a consumer's group durable; answers with it: the lowest sequence that is
+    # not finished.
+    "tr_commit": (
+        c_int64,
+        (
+            c_int64,  # consumer
+        ),
+    ),
+    # Closes a producer, consumer, recorder or log; what a consumer has claimed and not released
+    # goes to others, flagged as delivered again. A recorder records what is there, a log writes
+    # what waits; their errors are told.
     "tr_close": (
         c_int64,
         (
             c_int64,  # handle
+        ),
+    ),
+    # Opens a log for writing, mends what a crash has left, and makes it when it is not there;
+    # answers with its handle.
+    "tr_log_open": (
+        c_int64,
+        (
+            c_char_p,  # path
+            c_uint64,  # segment_bytes
+            c_uint32,  # spares
+            c_uint32,  # mode
+            c_uint32,  # flags
+            c_int64,  # retention_days
+            c_uint64,  # retention_bytes
+            PROGRESS,  # progress
+        ),
+    ),
+    # Appends records; answers with the sequence of the last one. They are written, and will be on
+    # disk soon.
+    "tr_log_append": (
+        c_int64,
+        (
+            c_int64,  # log
+            c_void_p,  # bytes
+            c_uint64,  # bytes_length
+            c_void_p,  # lengths
+            c_uint64,  # count
+            c_uint32,  # message_type
+            c_uint16,  # runtime
+            c_uint64,  # timestamp_ns
+            c_int32,  # level
+        ),
+    ),
+    # Puts everything that was appended before on disk; answers with the last sequence that is.
+    "tr_log_sync": (
+        c_int64,
+        (
+            c_int64,  # log
+        ),
+    ),
+    # Stores the sequences of a log.
+    "tr_log_sequences": (
+        c_int64,
+        (
+            c_int64,  # log
+            POINTER(c_uint64),  # first
+            POINTER(c_uint64),  # written
+            POINTER(c_uint64),  # durable
+        ),
+    ),
+    # Removes the oldest segments whose records are all below a sequence, and below the positions of
+    # all groups; answers with how many.
+    "tr_log_trim": (
+        c_int64,
+        (
+            c_int64,  # log
+            c_uint64,  # below
+            c_uint32,  # is_forced
+        ),
+    ),
+    # Opens a reader of a log, in any process, while it is written or not; answers with its handle,
+    # which is a consumer's.
+    "tr_log_reader": (
+        c_int64,
+        (
+            c_char_p,  # path
+            c_int32,  # from
+            c_uint64,  # from_value
+            c_uint32,  # flags
+        ),
+    ),
+    # What a log holds, as JSON: fills `text` when all of it fits; answers with its bytes either
+    # way. No NUL.
+    "tr_log_stat": (
+        c_int64,
+        (
+            c_char_p,  # path
+            c_void_p,  # text
+            c_uint64,  # length
+        ),
+    ),
+    # Checks every record of a log; what it has found, as JSON, as `tr_log_stat`.
+    "tr_log_verify": (
+        c_int64,
+        (
+            c_char_p,  # path
+            PROGRESS,  # progress
+            c_void_p,  # text
+            c_uint64,  # length
+        ),
+    ),
+    # Builds damaged segments of a log anew, with tombstones for what is lost, and keeps the old
+    # ones aside; what it did, as JSON, as `tr_log_stat`.
+    "tr_log_repair": (
+        c_int64,
+        (
+            c_char_p,  # path
+            PROGRESS,  # progress
+            c_void_p,  # text
+            c_uint64,  # length
         ),
     ),
 }
