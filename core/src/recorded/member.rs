@@ -63,17 +63,18 @@ impl Member {
             return fail(Code::ARGUMENT, format!("group {name:?}: what its members have not read is in the log"));
         }
         pin(options.pin)?;
-        let number = group::open(shared, index, name)?;
         let (label, runtime) = (options.label.as_str(), options.runtime);
         let seat = Seat::join(shared, &Joining { channel, role: ROLE_CONSUMER, label, runtime, is_oldest: false })?;
         let Some(me) = seat.index() else {
             return fail(Code::UNSUPPORTED, "a region without annex has no groups".to_string());
         };
         let (ring, member) = (seat.ring()?, seat.member());
-        // Nobody asks before the first claim, which comes after this.
-        member.group.store(number, Ordering::Relaxed);
         let latest = ring.entry().tail.load(Ordering::Acquire);
         let source = Source::new((shared, ring), options.log.as_deref(), options.level, (From::Latest, latest))?;
+        // Last, for a group that was made stays.
+        let number = group::open(shared, index, name)?;
+        // Nobody asks before the first claim, which comes after this.
+        member.group.store(number, Ordering::Relaxed);
         let mut member = Self {
             source,
             watcher: Watcher::new(ring, member, Wanted::Binding),
