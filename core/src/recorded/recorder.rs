@@ -221,6 +221,8 @@ impl fmt::Debug for Recorder {
 }
 
 #[cfg(all(test, target_os = "linux", not(miri)))]
+mod kills;
+#[cfg(all(test, target_os = "linux", not(miri)))]
 mod rules;
 #[cfg(all(test, target_os = "linux", not(miri)))]
 mod testing;

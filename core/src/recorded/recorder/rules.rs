@@ -168,7 +168,7 @@ fn rec_behind_a_log_that_lost_records_is_refused() {
 fn rec_start_position_and_durable_are_stored_before_the_ring_is_looked_at() {
     let stage = Stage::new(8);
     assert_eq!(stage.write(1..=8), 8);
-    stage.record(9..=8);
+    stage.record_rest();
     let entry = stage.recorder();
     entry.recorded_position.store(0, Ordering::Release);
     entry.durable_sequence.store(0, Ordering::Release);

@@ -109,6 +109,11 @@ impl Stage {
     pub fn record(&self, numbers: RangeInclusive<u8>) {
         let count = numbers.clone().count();
         assert_eq!(self.write(numbers), count);
+        self.record_rest();
+    }
+
+    /// Has everything recorded that is there.
+    pub fn record_rest(&self) {
         self.open().finish();
     }
 
