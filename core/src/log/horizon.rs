@@ -15,6 +15,9 @@
 //! is read again after the lock or the hint was seen, and again after the proof was found: a batch may have arrived
 //! in between.
 //!
+//! The COMMIT before the end is looked at again whenever nothing follows: a disk that failed may have lost it, and the
+//! next writer have issued its sequences anew, at other places. Then everything is found anew.
+//!
 //! **Durable** is the greatest of three facts, none of which is ever taken back: what any valid COMMIT calls synced;
 //! everything before the newest segment (an older one is on disk before the newer has its name); what `tail` says,
 //! whose writer stored it after the sync had returned. The last one also counts when its writer is dead: without it a
@@ -22,7 +25,9 @@
 //! comes. Whatever is said, nothing beyond the end of the complete batches is handed out.
 
 use super::follow::Hint;
+use super::frame::{self, Commit, Seen};
 use super::index::Index;
+use super::layout::{COMMIT_FRAME_BYTES, SEGMENT_HEADER_BYTES};
 use super::recovery::{corrupt, failed};
 use super::segment::{self, name_of};
 use super::storage::{LogFile, Storage};
@@ -51,6 +56,8 @@ pub(crate) struct Horizon {
     synced: u64,
     /// An end that was judged not to be damage: its offset, the lock, and what the writer called durable.
     judged: Option<(u64, bool, u64)>,
+    /// Grows when what was before the end turns out to be there no more.
+    epoch: u64,
 }
 
 /// The first sequences of all segments.
@@ -105,7 +112,7 @@ impl Horizon {
             Some(entry) => Walk::resume(file.clone(), entry.offset, entry.sequence, log_id),
             None => Walk::new(file.clone(), first, log_id),
         };
-        let mut horizon = Self { storage, hint, log_id, first, file, walk, synced: first - 1, judged: None };
+        let mut horizon = Self { storage, hint, log_id, first, file, walk, synced: first - 1, judged: None, epoch: 0 };
         horizon.walk_on()?;
         Ok(horizon)
     }
@@ -157,6 +164,10 @@ impl Horizon {
             if self.walk_on()?.is_none() || self.change_segment()? {
                 return Ok(true);
             }
+            if !self.is_still_there()? {
+                self.open_anew(false)?;
+                return Ok(true);
+            }
             match self.judge()? {
                 Verdict::NotYet => return Ok(false),
                 Verdict::Moved => return Ok(true),
@@ -177,6 +188,36 @@ impl Horizon {
                 Step::Stop(_) => return Ok(None),
             }
         }
+    }
+
+    /// Whether the batch before the end is still the one that ends there.
+    fn is_still_there(&self) -> Result<bool> {
+        const COMMIT: usize = COMMIT_FRAME_BYTES as usize;
+        let Some(offset) = self.end().checked_sub(COMMIT as u64).filter(|offset| *offset >= SEGMENT_HEADER_BYTES)
+        else {
+            return Ok(true);
+        };
+        let mut bytes = [0; COMMIT];
+        let count = self.file.read_at(&mut bytes, offset).map_err(failed(&*self.storage, &name_of(self.first)))?;
+        let Seen::Frame(frame) = frame::check(&bytes[..count]) else { return Ok(false) };
+        let is_ours = Commit::of(&frame).is_some_and(|commit| commit.log_id == self.log_id);
+        Ok(is_ours && frame.header.sequence == self.sequence())
+    }
+
+    /// Finds the end anew, believing nothing that was seen before.
+    ///
+    /// # Errors
+    /// Those of [`Horizon::open`].
+    pub fn open_anew(&mut self, has_index: bool) -> Result<()> {
+        let epoch = self.epoch + 1;
+        *self = Self::open(Arc::clone(&self.storage), Arc::clone(&self.hint), has_index)?;
+        self.epoch = epoch;
+        Ok(())
+    }
+
+    /// Grows when what was before the end turned out to be there no more, and places have to be found anew.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// Goes to the next segment, if there is one and this one has ended.
@@ -211,7 +252,7 @@ impl Horizon {
         let firsts = firsts(&*self.storage)?;
         let Ok(own) = firsts.binary_search(&self.first) else {
             // Retention took it while we slept.
-            *self = Self::open(Arc::clone(&self.storage), Arc::clone(&self.hint), true)?;
+            self.open_anew(true)?;
             return Ok(Verdict::Moved);
         };
         if let Some(later) = firsts.get(own + 1) {

@@ -58,6 +58,10 @@ pub struct LogReader {
     /// First sequence of the segment that is read.
     first: u64,
     walk: Walk,
+    /// The horizon's, when the place of the walk was found.
+    epoch: u64,
+    /// Damage was seen: the horizon may stand before it.
+    has_doubts: bool,
     /// The batch that the walk keeps.
     batch: Option<Batch>,
     /// What is done of it, and the next sequence to hand out.
@@ -92,6 +96,8 @@ impl LogReader {
             is_durable_only: options.is_durable_only,
             first,
             walk: Walk::new(file, first, log_id),
+            epoch: 0,
+            has_doubts: false,
             batch: None,
             cursor: Cursor { used: 0, next: first },
             wanted: Arc::default(),
@@ -150,6 +156,9 @@ impl LogReader {
     /// GONE with the oldest sequence ([`Error::value`]) when it is older; CORRUPT, IO.
     pub fn seek(&mut self, from: From) -> Result<u64> {
         let before = self.cursor.next;
+        if std::mem::take(&mut self.has_doubts) {
+            self.horizon.open_anew(true)?;
+        }
         let sought = match from {
             From::Oldest => self.seek_oldest(),
             From::Latest => self.horizon.advance_fully().and_then(|()| self.locate(self.horizon.sequence() + 1)),
@@ -297,7 +306,11 @@ impl LogReader {
                 if !self.horizon.advance()? {
                     return Ok(false);
                 }
-                self.walk.again();
+                if self.horizon.epoch() == self.epoch {
+                    self.walk.again();
+                } else {
+                    self.locate(self.cursor.next)?;
+                }
                 continue;
             }
             self.walk.scan().keep();
@@ -348,7 +361,8 @@ impl LogReader {
     #[cold]
     fn look_anew(&mut self, error: Error) -> Result<bool> {
         let before = (self.first, self.walk.end());
-        self.horizon = Horizon::open(Arc::clone(&self.storage), Arc::clone(&self.hint), false)?;
+        self.horizon.open_anew(false)?;
+        self.has_doubts = true;
         self.enter_at(self.cursor.next, false)?;
         match self.next_batch() {
             Ok(true) => {
@@ -388,7 +402,7 @@ impl LogReader {
             };
             if let Some((walk, first)) = self.enter(*first, find)? {
                 (self.walk, self.first, self.batch) = (walk, first, None);
-                self.cursor = Cursor { used: 0, next: sequence };
+                (self.cursor, self.epoch) = (Cursor { used: 0, next: sequence }, self.horizon.epoch());
                 return Ok(());
             }
         }
@@ -416,7 +430,7 @@ impl LogReader {
             let find = |index: &Index, file: &Arc<dyn LogFile>, end| index.at_time(time_ns, file, self.log_id, end);
             let Some((walk, first)) = self.enter(first, find)? else { continue };
             (self.walk, self.first, self.batch) = (walk, first, None);
-            self.cursor = Cursor { used: 0, next: self.walk.next_sequence() };
+            (self.cursor, self.epoch) = (Cursor { used: 0, next: self.walk.next_sequence() }, self.horizon.epoch());
             while self.next_batch()? && self.first == first {
                 let Some(batch) = self.batch else { break };
                 self.cursor.next = batch.last_sequence + 1;
