@@ -7,6 +7,7 @@
 use super::batch::{Batch, COMMIT, Extent, encode_commit};
 use super::cursors::Cursors;
 use super::frame::{Commit, Origin};
+use super::index::IndexWriter;
 use super::options::LogOptions;
 use super::record::Record;
 use super::spare::Spares;
@@ -40,10 +41,10 @@ impl Queue {
 #[derive(Debug)]
 pub(super) struct Writing {
     pub file: Arc<dyn LogFile>,
-    /// First sequence of the segment.
-    pub first_sequence: u64,
     /// Offset of the next frame.
     pub offset: u64,
+    /// Where sequences are in the segment; best effort.
+    pub index: IndexWriter,
     /// The other batch, empty.
     pub batch: Batch,
     /// Which channel is recorded.
@@ -154,6 +155,8 @@ impl Appender {
         writing.batch.finish(self.commit(writing.origin));
         let bytes = writing.batch.written();
         writing.file.write_at(bytes, writing.offset).map_err(|cause| self.fatal("writing a batch", &cause))?;
+        let (first, timestamp_max) = writing.batch.first();
+        writing.index.note(first, timestamp_max, writing.offset);
         writing.offset += bytes.len() as u64;
         writing.newest = writing.batch.last();
         writing.newest_origin = Some((writing.origin, writing.newest.0));

@@ -7,7 +7,7 @@ use super::compress;
 use super::frame::{self, Commit, Header, frame_bytes};
 use super::layout::{
     BATCH_BYTES_MAX, BATCH_RECORDS_MAX, COMMIT_FRAME_BYTES, FRAME_COMMIT, FRAME_COMPRESSED, FRAME_CONTINUATION,
-    FRAME_LONG, FRAME_TOMBSTONE, INDEX_STEP_BYTES,
+    FRAME_LONG, FRAME_TOMBSTONE,
 };
 use super::record::Record;
 
@@ -17,17 +17,6 @@ pub(super) const COMMIT: usize = COMMIT_FRAME_BYTES as usize;
 const KEPT_BYTES: usize = 4 << 20;
 /// Flags under which a payload is stored as it is.
 const STORED_AS_IT_IS: u8 = FRAME_COMPRESSED | FRAME_TOMBSTONE | FRAME_CONTINUATION | FRAME_LONG;
-
-/// A place for the index: the first frame after a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Mark {
-    /// The frame's sequence.
-    pub sequence: u64,
-    /// The greatest timestamp up to and with it.
-    pub timestamp_max: u64,
-    /// Its offset in the batch.
-    pub offset: u64,
-}
 
 /// How much a run of records takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -88,7 +77,8 @@ pub(super) struct Batch {
     first_sequence: u64,
     last_sequence: u64,
     last_timestamp_ns: u64,
-    marks: Vec<Mark>,
+    /// The greatest timestamp up to and with the first record.
+    timestamp_max: u64,
     compressed: Vec<u8>,
 }
 
@@ -110,13 +100,8 @@ impl Batch {
 
     /// Puts a record behind the others. `timestamp_max` is the greatest timestamp up to and with it.
     pub fn push(&mut self, sequence: u64, record: &Record<'_>, timestamp_max: u64, is_compressing: bool) {
-        let at = self.used as u64;
-        let is_mark = self.marks.last().is_none_or(|mark| at >= mark.offset + u64::from(INDEX_STEP_BYTES));
-        if is_mark {
-            self.marks.push(Mark { sequence, timestamp_max, offset: at });
-        }
         if self.is_empty() {
-            self.first_sequence = sequence;
+            (self.first_sequence, self.timestamp_max) = (sequence, timestamp_max);
         }
         let (mut payload, mut flags) = (record.payload, record.flags);
         if is_compressing && flags & STORED_AS_IT_IS == 0 && compress::compress(payload, &mut self.compressed) {
@@ -157,9 +142,9 @@ impl Batch {
         &self.bytes[..self.used]
     }
 
-    /// Where the index may point.
-    pub fn marks(&self) -> &[Mark] {
-        &self.marks
+    /// Sequence of its first record, and the greatest timestamp up to and with it.
+    pub fn first(&self) -> (u64, u64) {
+        (self.first_sequence, self.timestamp_max)
     }
 
     /// Sequence and timestamp of its last record.
@@ -173,7 +158,6 @@ impl Batch {
             self.bytes = Vec::new();
         }
         (self.used, self.extent) = (0, Extent::default());
-        self.marks.clear();
     }
 }
 
@@ -210,15 +194,14 @@ mod tests {
     }
 
     #[test]
-    fn its_bytes_are_frames_and_a_commit_and_its_marks_are_a_step_apart() {
+    fn its_bytes_are_frames_and_a_commit() {
         let mut batch = Batch::default();
         for _ in 0..2 {
             for sequence in 10..510 {
                 let record = Record { timestamp_ns: sequence, payload: &[3; 300], ..Record::default() };
                 batch.push(sequence, &record, 1_000 + sequence, false);
             }
-            let marks: Vec<_> = batch.marks().iter().map(|mark| (mark.sequence, mark.offset)).collect();
-            assert_eq!(marks, [(10, 0), (206, 196 * 336), (402, 392 * 336)]);
+            assert_eq!((batch.first(), batch.last()), ((10, 1_010), (509, 509)));
             batch.finish(Commit { synced_sequence: 4, ..Commit::default() });
             let mut rest = batch.written();
             for sequence in 10..510 {
@@ -231,7 +214,7 @@ mod tests {
             assert_eq!((frame.header.sequence, frame.header.timestamp_ns, frame.bytes()), (509, 509, rest.len()));
             assert_eq!((commit.first_sequence, commit.synced_sequence), (10, 4));
             batch.clear();
-            assert!(batch.is_empty() && batch.marks().is_empty());
+            assert!(batch.is_empty());
         }
     }
 

@@ -8,6 +8,7 @@
 
 use super::appender::{Appender, Guard, Queue, Writing};
 use super::batch::COMMIT;
+use super::index::IndexWriter;
 use super::segment::{HEADER, Header, name_of};
 use super::spare::{Spare, fill, is_disk_full};
 use crate::error::Result;
@@ -81,7 +82,7 @@ impl Appender {
         self.storage.sync_names().map_err(|cause| self.fatal("syncing the name of a segment", &cause))?;
         self.spares.forget();
         writing.file = spare.file;
-        writing.first_sequence = first_sequence;
+        writing.index = IndexWriter::begin(&*self.storage, first_sequence);
         writing.offset = HEADER as u64;
         queue.free = spare.bytes - HEADER as u64;
         self.spares.set_room(&self.state);

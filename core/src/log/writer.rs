@@ -4,6 +4,7 @@ use super::appender::{Appender, Queue, Writing};
 use super::batch::{Batch, first_batch};
 use super::cursors::Cursors;
 use super::frame::Origin;
+use super::index::IndexWriter;
 use super::layout::SEGMENT_BYTES;
 use super::options::LogOptions;
 use super::record::Record;
@@ -99,6 +100,12 @@ impl Log {
         let last = recovered.last_sequence;
         let cursors = open_cursors(&storage, log_id)?;
         cursors.settle(last)?;
+        let segment_first = end.segment.header.first_sequence;
+        let index = if end.offset == HEADER as u64 {
+            IndexWriter::begin(&*storage, segment_first)
+        } else {
+            IndexWriter::resume(&*storage, segment_first, &end.file, log_id, end.offset)
+        };
         let tail = Tail::open(&*storage, &log_id, last)?;
         let appender = Arc::new(Appender {
             spares: Spares::new(storage.clone(), options),
@@ -117,7 +124,7 @@ impl Log {
             }),
             writing: Mutex::new(Writing {
                 file: end.file,
-                first_sequence: end.segment.header.first_sequence,
+                index,
                 offset: end.offset,
                 batch: Batch::default(),
                 origin: options.origin,
@@ -163,6 +170,13 @@ impl Log {
     /// The oldest sequence that is kept; the next one of an empty log.
     pub fn first_sequence(&self) -> u64 {
         self.0.appender.first_sequence()
+    }
+
+    /// Last sequence that was given to a record, which may still wait to be written.
+    pub fn accepted_sequence(&self) -> u64 {
+        let appender = &self.0.appender;
+        let is_forked = appender.state.is_forked();
+        if is_forked { appender.state.written() } else { appender.held(&appender.queue).next_sequence - 1 }
     }
 
     /// Last sequence that was written, though it may be lost with the host.
