@@ -1,5 +1,6 @@
 //! Statistics as JSON. Names are those of the structures, times are nanoseconds, what is not known is null.
 
+use super::groups::GroupInfo;
 use super::recording::RecorderInfo;
 use super::stats::{ChannelInfo, ClaimedSlot, CounterValues, IntentInfo, ParticipantInfo, RegionStats};
 use crate::json::{Object, array, quoted};
@@ -53,6 +54,19 @@ impl RecorderInfo {
     }
 }
 
+impl GroupInfo {
+    fn object(&self) -> String {
+        Object::new()
+            .text("name", &self.name)
+            .raw("next", self.next)
+            .raw("committed", self.committed)
+            .raw("takeovers", self.takeovers)
+            .raw("members", self.members)
+            .maybe("lag", self.lag)
+            .end()
+    }
+}
+
 impl IntentInfo {
     fn object(&self) -> String {
         let kind = match self.kind {
@@ -98,6 +112,7 @@ impl ChannelInfo {
             .maybe("oldest_unread_age_ns", self.oldest_unread_age_ns)
             .maybe("oldest_claimed", self.oldest_claimed.map(|claimed| claimed.object()))
             .maybe("recorder", self.recorder.map(|recorder| recorder.object()))
+            .list("groups", self.groups.iter().map(GroupInfo::object))
             .end()
     }
 

@@ -214,6 +214,7 @@ fn take_entry(shared: &Shared, channel: u32, joining: &Joining<'_>) -> Result<u3
     step("join.joining");
     fill(shared, member, channel, joining);
     let high = shared.participants_high();
+    // sync: participants-high. Release; pairs with the Acquire of who counts the members of a group.
     high.store(high.load(Ordering::Relaxed).max(index + 1), Ordering::Release);
     if let Some(role) = role {
         role.store(index + 1, Ordering::Release);

@@ -4,6 +4,7 @@
 //! that its readers wait for, never over the slots: the first finds every hole of a participant, the second the only
 //! hole of a foreign program that holds anybody up.
 
+use super::groups::GroupInfo;
 use super::options::{Kind, kind_of};
 use super::recording::RecorderInfo;
 use super::shared::{Channel, Shared, terminated};
@@ -82,6 +83,8 @@ pub struct ChannelInfo {
     pub oldest_claimed: Option<ClaimedSlot>,
     /// What is recorded of it; none: it is not recorded.
     pub recorder: Option<RecorderInfo>,
+    /// The groups that share its messages, on a recorded channel.
+    pub groups: Vec<GroupInfo>,
 }
 
 /// What a participant is doing.
@@ -212,6 +215,7 @@ impl Shared {
             oldest_unread_age_ns: None,
             oldest_claimed: None,
             recorder: None,
+            groups: Vec::new(),
         }
     }
 
@@ -257,10 +261,12 @@ impl Shared {
     }
 
     fn lag(&self, role: u32, channel: u32, cursor: u64) -> Option<u64> {
-        let capacity = self.channel(channel).ok()?.capacity;
+        let Channel { capacity, flags, .. } = self.channel(channel).ok()?;
         let entry = self.entry(channel);
         let tail = entry.tail.load(Ordering::Acquire);
         match role {
+            // A member of a group: what is new to all of them.
+            ROLE_CONSUMER if kind_of(flags) == Kind::Stream => Some(behind(tail, cursor)),
             ROLE_CONSUMER => Some(behind(tail, entry.head.load(Ordering::Acquire)).min(capacity)),
             ROLE_SUBSCRIBER | ROLE_GATING_SUBSCRIBER => Some(behind(tail, cursor)),
             _ => None,
@@ -308,6 +314,7 @@ impl Picture<'_> {
             oldest_unread_age_ns: waiting.and_then(|position| self.age(position)),
             oldest_claimed: self.oldest_claimed(tail, waiting),
             recorder: self.shared.recorder_info(self.channel, tail),
+            groups: self.shared.group_infos(self.channel, tail),
         }
     }
 

@@ -29,6 +29,15 @@ fn a_commit_is_durable_and_covers_what_no_member_holds() {
     assert!(producer.is_durable(4).expect("known"), "everything below is on disk");
     assert_eq!(cursors(&desk).get("g").expect("read"), Some(5));
     assert_eq!(second.depth(), 2);
+    let channel = &desk.region.channels().expect("listed")[0];
+    let seen: Vec<_> =
+        channel.groups.iter().map(|group| (group.name.as_str(), group.committed, group.members)).collect();
+    assert_eq!((seen, channel.groups[0].lag), (vec![("g", 5, 2)], Some(2)));
+    assert!(
+        channel
+            .to_json()
+            .contains(r#""groups":[{"name":"g","next":5,"committed":5,"takeovers":0,"members":2,"lag":2}]"#)
+    );
 }
 
 #[test]
