@@ -54,9 +54,9 @@ pub use crate::ring::{Look, Message, Packed, Payloads, Polled, Records, Strided,
 pub use crate::start::From;
 pub use consumer::{Batch, Consumer, ConsumerOptions, Taken};
 pub use durability::Durability;
+pub use groups::GroupInfo;
 pub use options::{ChannelOptions, CreateOptions, Foreign, Kind, OpenOptions};
 pub use producer::{HandleOptions, Producer};
-pub use groups::GroupInfo;
 pub use recording::RecorderInfo;
 pub use stats::{ChannelInfo, ClaimedSlot, CounterValues, IntentInfo, ParticipantInfo, RegionStats};
 pub use watch::Watch;
