@@ -32,8 +32,9 @@ use super::recovery::{corrupt, failed};
 use super::segment::{self, name_of};
 use super::storage::{LogFile, Storage};
 use super::walk::{Flaw, Step, Stop, Walk};
-use crate::error::{Code, Result};
+use crate::error::{Code, Error, Result};
 use crate::os::{fail, refused};
+use std::io;
 use std::sync::Arc;
 
 /// The byte of the file `lock` that the writer holds.
@@ -182,7 +183,7 @@ impl Horizon {
         self.walk.again();
         let before = self.walk.end();
         loop {
-            match self.walk.next().map_err(failed(&*self.storage, &name_of(self.first)))? {
+            match self.walk.next().map_err(|cause| self.failed(cause))? {
                 Step::Batch(batch) => self.synced = self.synced.max(batch.commit.synced_sequence),
                 Step::Stop(stop) if stop.end == before => return Ok(Some(stop)),
                 Step::Stop(_) => return Ok(None),
@@ -198,7 +199,7 @@ impl Horizon {
             return Ok(true);
         };
         let mut bytes = [0; COMMIT];
-        let count = self.file.read_at(&mut bytes, offset).map_err(failed(&*self.storage, &name_of(self.first)))?;
+        let count = self.file.read_at(&mut bytes, offset).map_err(|cause| self.failed(cause))?;
         let Seen::Frame(frame) = frame::check(&bytes[..count]) else { return Ok(false) };
         let is_ours = Commit::of(&frame).is_some_and(|commit| commit.log_id == self.log_id);
         Ok(is_ours && frame.header.sequence == self.sequence())
@@ -240,10 +241,15 @@ impl Horizon {
         Ok(true)
     }
 
+    #[cold]
+    fn failed(&self, cause: io::Error) -> Error {
+        failed(&*self.storage, &name_of(self.first))(cause)
+    }
+
     /// What it means that nothing follows.
     fn judge(&mut self) -> Result<Verdict> {
         let missing = self.walk.next_sequence();
-        let is_locked = self.storage.is_locked(WRITER_BYTE).map_err(failed(&*self.storage, "lock"))?;
+        let is_locked = self.storage.is_locked(WRITER_BYTE).map_err(|cause| failed(&*self.storage, "lock")(cause))?;
         let said = self.hint.durable();
         if is_locked && self.hint.written() < missing {
             return Ok(Verdict::NotYet);
@@ -284,7 +290,7 @@ impl Horizon {
         let is_proof = |found: &super::scan::FoundCommit| {
             found.commit.log_id == log_id && found.commit.synced_sequence >= stop.sequence
         };
-        let found = scan.find_commit(is_proof).map_err(failed(&*self.storage, &name))?;
+        let found = scan.find_commit(is_proof).map_err(|cause| failed(&*self.storage, &name)(cause))?;
         let Some(found) = found else { return Ok(()) };
         let Some(stop) = self.walk_on()? else { return Ok(()) };
         let synced = found.commit.synced_sequence;

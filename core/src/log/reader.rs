@@ -26,6 +26,7 @@ use crate::ring::{Polled, RecordWriter};
 use crate::start::From;
 use crate::sync::{AtomicU64, Ordering};
 use std::fmt;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -314,7 +315,7 @@ impl LogReader {
                 continue;
             }
             self.walk.scan().keep();
-            match self.walk.next().map_err(failed(&*self.storage, &name_of(self.first)))? {
+            match self.walk.next().map_err(|cause| self.failed(cause))? {
                 Step::Batch(batch) if batch.is_seal() || batch.last_sequence < self.cursor.next => {}
                 Step::Batch(batch) => {
                     self.batch = Some(batch);
@@ -349,6 +350,11 @@ impl LogReader {
         }
         let proof = "a later segment is there";
         Err(corrupt(&*self.storage, &name_of(self.first), stop, next, proof))
+    }
+
+    #[cold]
+    fn failed(&self, cause: io::Error) -> Error {
+        failed(&*self.storage, &name_of(self.first))(cause)
     }
 
     fn gone(&self, wanted: u64, oldest: u64) -> Error {
