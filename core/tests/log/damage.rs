@@ -24,17 +24,19 @@ use tailrace_core::log::verify::verify_on;
 use tailrace_core::log::{Log, LogOptions, Record};
 
 const LOG_ID: [u8; 16] = *b"a damaged log...";
-const OLDER: &str = "00000000000000000001.log";
-const NEWEST: &str = "00000000000000000005.log";
+pub const OLDER: &str = "00000000000000000001.log";
+pub const NEWEST: &str = "00000000000000000005.log";
 const ZEROS: usize = 168;
 
 /// A batch, or a seal, and where it is.
 #[derive(Debug, Clone)]
 pub struct Extent {
     pub range: Range<usize>,
-    commit: Range<usize>,
+    pub commit: Range<usize>,
     pub first: u64,
-    synced: u64,
+    pub synced: u64,
+    /// Where its records are.
+    pub frames: Vec<Range<usize>>,
 }
 
 /// One segment's bytes and batches.
@@ -66,8 +68,11 @@ impl File {
     /// A batch of so many records, whose COMMIT says what was durable then; of none, a seal.
     pub fn batch(mut self, count: u64, synced: u64) -> Self {
         let (start, first) = (self.bytes.len(), self.next);
+        let mut frames = Vec::new();
         for sequence in first..first + count {
+            let start = self.bytes.len();
             self.frame(&Header { sequence, message_type: 7, ..Header::default() }, &content(sequence));
+            frames.push(start..self.bytes.len());
         }
         self.next += count;
         let commit =
@@ -76,7 +81,7 @@ impl File {
         let header = Header { sequence: self.next - 1, flags: FRAME_COMMIT, ..Header::default() };
         self.frame(&header, &commit.encode());
         let end = self.bytes.len();
-        self.extents.push(Extent { range: start..end, commit: at..end, first, synced });
+        self.extents.push(Extent { range: start..end, commit: at..end, first, synced, frames });
         self
     }
 
@@ -87,7 +92,7 @@ impl File {
 }
 
 /// Both segments, whole.
-fn files() -> [File; 2] {
+pub fn files() -> [File; 2] {
     [
         File::new(OLDER, 1).batch(3, 0).batch(1, 3).batch(0, 4).zeros(),
         File::new(NEWEST, 5).batch(2, 4).batch(1, 6).batch(0, 7).batch(2, 7).batch(1, 7).zeros(),
@@ -101,11 +106,11 @@ pub fn image(files: &[File]) -> Image {
     image
 }
 
-fn truth(below: u64) -> BTreeMap<u64, Vec<u8>> {
+pub fn truth(below: u64) -> BTreeMap<u64, Vec<u8>> {
     (1..below).map(|sequence| (sequence, content(sequence))).collect()
 }
 
-const OPTIONS: LogOptions = LogOptions {
+pub const OPTIONS: LogOptions = LogOptions {
     segment_bytes: 64 << 10,
     spares: 0,
     mode: 0o600,

@@ -17,6 +17,7 @@ mod ledger;
 mod plain;
 mod properties;
 mod reading;
+mod repairs;
 mod simulated;
 mod workload;
 mod zombies;

@@ -3,9 +3,10 @@
 use crate::disk::Image;
 use std::collections::BTreeMap;
 use tailrace_core::log::frame::{Commit, Seen, check};
-use tailrace_core::log::layout::{FRAME_COMPRESSED, SEGMENT_HEADER_BYTES};
+use tailrace_core::log::layout::{FRAME_COMPRESSED, FRAME_TOMBSTONE, SEGMENT_HEADER_BYTES};
 
-/// The stored bytes of every record of a complete batch, by sequence; none where they are compressed.
+/// The stored bytes of every record of a complete batch, by sequence; none where they are compressed. Tombstones are no
+/// records.
 pub fn records(image: &Image) -> BTreeMap<u64, Option<Vec<u8>>> {
     let mut records = BTreeMap::new();
     for name in image.names.keys().filter(|name| name.ends_with(".log")) {
@@ -16,7 +17,7 @@ pub fn records(image: &Image) -> BTreeMap<u64, Option<Vec<u8>>> {
             rest = &rest[frame.bytes()..];
             if Commit::of(&frame).is_some() {
                 records.extend(batch.drain(..));
-            } else {
+            } else if frame.header.flags & FRAME_TOMBSTONE == 0 {
                 let is_plain = frame.header.flags & FRAME_COMPRESSED == 0;
                 batch.push((frame.header.sequence, is_plain.then(|| frame.payload.to_vec())));
             }
