@@ -41,6 +41,7 @@ use std::io;
 use std::sync::Arc;
 
 const COPY_BYTES: usize = 1 << 20;
+const READ_AHEAD_MAX: u64 = 256 << 20;
 
 /// What opening a log for writing has found and mended.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -116,6 +117,7 @@ pub(crate) fn corrupt(storage: &dyn Storage, name: &str, stop: &Stop, last: u64,
 /// CORRUPT when something is damaged that was durable, FOREIGN, VERSION, PERMISSION, IO.
 pub(crate) fn recover(storage: &dyn Storage, options: &LogOptions) -> Result<(Recovered, Option<End>)> {
     storage.sync_names().map_err(failed(storage, ""))?;
+    expect_newest(storage);
     let segments = segment::list(storage)?;
     let Some((last, older)) = segments.split_last() else { return Ok((Recovered::default(), None)) };
     let (segment, file) = segment::open(storage, last.header.first_sequence, true)?;
@@ -157,6 +159,14 @@ pub(crate) fn recover(storage: &dyn Storage, options: &LogOptions) -> Result<(Re
     }
     let first_sequence = segments[0].header.first_sequence;
     Ok((recovered, Some(End { segment, file, offset: tail.stop.end, newest_ns, first_sequence })))
+}
+
+/// Lets the disk read the newest segment while the headers of the others are looked at. Best effort.
+fn expect_newest(storage: &dyn Storage) {
+    let newest = storage.names().ok().and_then(|names| segment::firsts(&names).last().copied());
+    if let Some(file) = newest.and_then(|first| storage.open(&segment::name_of(first), false).ok()) {
+        file.read_ahead(0, READ_AHEAD_MAX);
+    }
 }
 
 /// Walks over the newest segment.

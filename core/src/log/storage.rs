@@ -12,6 +12,7 @@ use std::fmt::Debug;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::mem::ManuallyDrop;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -115,6 +116,9 @@ pub trait LogFile: Send + Sync + Debug {
     /// # Errors
     /// The file system's.
     fn modified_ns(&self) -> io::Result<u64>;
+
+    /// Says that these bytes will be read soon; best effort.
+    fn read_ahead(&self, _offset: u64, _length: u64) {}
 }
 
 /// The page `tail`, for as long as somebody keeps it.
@@ -293,6 +297,10 @@ impl LogFile for File {
     fn modified_ns(&self) -> io::Result<u64> {
         let since = self.metadata()?.modified()?.duration_since(std::time::UNIX_EPOCH);
         Ok(since.map_or(0, |since| since.as_nanos() as u64))
+    }
+
+    fn read_ahead(&self, offset: u64, length: u64) {
+        os::read_ahead(self.as_raw_fd(), offset, length);
     }
 }
 

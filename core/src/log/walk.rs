@@ -176,7 +176,9 @@ pub(crate) fn content_end(file: &dyn LogFile, offset: u64) -> io::Result<Option<
     let mut buffer = vec![0; 256 << 10];
     let (mut at, mut end) = (offset, None);
     loop {
-        let count = file.read_at(&mut buffer, at)?;
+        // Aligned from the second read on, as the page cache likes it.
+        let wanted = buffer.len() - (at % buffer.len() as u64) as usize;
+        let count = file.read_at(&mut buffer[..wanted], at)?;
         let (words, rest) = buffer[..count].as_chunks::<64>();
         // A word of 64 bytes at a time, folded without a branch: nearly all of what is looked at is zeros.
         let is_zero = |bytes: &[u8]| bytes.iter().fold(0, |any, byte| any | byte) == 0;
@@ -185,7 +187,7 @@ pub(crate) fn content_end(file: &dyn LogFile, offset: u64) -> io::Result<Option<
             end = last.map(|last| at + last as u64 + 1).or(end);
         }
         at += count as u64;
-        if count < buffer.len() {
+        if count < wanted {
             return Ok(end);
         }
     }

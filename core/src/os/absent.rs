@@ -157,3 +157,5 @@ pub fn pin(_processor: usize) -> io::Result<()> {
 /// Never reached.
 #[cfg(feature = "pause_points")]
 pub fn stop_here(_descriptor: i32, _name: &str) {}
+
+pub fn read_ahead(_number: i32, _offset: u64, _length: u64) {}

@@ -420,3 +420,9 @@ pub fn free_bytes(path: &Path) -> io::Result<u64> {
     let seen = unsafe { seen.assume_init() };
     Ok(seen.f_bavail * seen.f_frsize)
 }
+
+/// Lets the kernel begin to read a part of a file; best effort, nothing waits.
+pub fn read_ahead(number: i32, offset: u64, length: u64) {
+    // SAFETY: no memory is passed; a bad descriptor is an error, not harm.
+    unsafe { libc::posix_fadvise(number, offset as i64, length as i64, libc::POSIX_FADV_WILLNEED) };
+}
