@@ -10,19 +10,27 @@
  * batch out of one buffer 7. With `reuse` there is one chunk, and a batch is valid until the next call.
  */
 import { Batch, type Claimant } from './batch.ts';
+import { ended } from './errand.ts';
 import { failure, wrongArgument } from './error.ts';
 import { NUMBERS } from './generated/errors.ts';
 import { Batches, Singles, type Source } from './iteration.ts';
 import { Chunk, type Message } from './message.ts';
-import { ANSWER, AT, BYTES, COUNT, HANDLE, type Native, NUMBER, native, numbers, words } from './native.ts';
+import { ANSWER, AT, BYTES, COUNT, HANDLE, type LEVEL, type Native, NUMBER, native, numbers, words } from './native.ts';
+import { encodeStart, type Start } from './start.ts';
 import { forget, Wait, type WaitOptions } from './waiting.ts';
 
 /** How a consumer is opened. */
 export interface ConsumerOptions {
   /** Where a subscriber of a stream begins; default 'latest'. A queue has no such choice. */
-  from?: 'latest' | 'oldest' | undefined;
+  from?: Start | undefined;
   /** Holds the stream's writers back when this subscriber is slow, on any stream. */
   gating?: boolean | undefined;
+  /** Of a recorded channel, what it may see: what is in the channel (the default), or only what is on disk. */
+  level?: keyof typeof LEVEL | undefined;
+  /** Of a recorded channel: directory of the log; default the one that its recorder names. */
+  log?: string | undefined;
+  /** Of a recorded channel: every message goes to one of the consumers with this name, and `commit` keeps their place. */
+  group?: string | undefined;
   /** Name for people, in `tailrace top`; at most 16 bytes are kept. */
   label?: string | undefined;
   /** Processor to pin the calling thread to. */
@@ -189,6 +197,28 @@ export class Consumer implements AsyncIterable<Batch> {
     numbers[HANDLE] = this.#handle;
     this.#native.depth();
     return numbers[NUMBER]! + (this.#leftover?.length ?? 0);
+  }
+
+  /** Next position to read; of a recorded channel the next log sequence, 0 while it has no number. */
+  get position(): bigint {
+    numbers[HANDLE] = this.#handle;
+    this.#native.position();
+    return BigInt(numbers[NUMBER]!);
+  }
+
+  /** Goes on somewhere else, on a recorded channel; the sequence that is next then. Throws ERR_GONE with `oldestSequence`. */
+  seek(from: Start): bigint {
+    this.#leftover = undefined;
+    return BigInt(this.#native.seek(this.#handle, ...encodeStart(from)));
+  }
+
+  /**
+   * Makes the position of this consumer's group durable: everything below it was released. Resolves to it, the lowest
+   * sequence that is not finished, when it is on disk.
+   */
+  async commit(): Promise<bigint> {
+    if (this.#isClosed) throw closed();
+    return BigInt((await ended(this.#native.commit(this.#handle))).number);
   }
 
   /** Positions that this subscriber has lost, because it was slower than a stream's writers. */

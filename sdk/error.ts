@@ -8,14 +8,23 @@ import { ADVICE, CODES, type Code, TEXTS } from './generated/errors.ts';
 
 export type { Code };
 
+/** The number of an ERR_IO after which nobody knows. */
+const OUTCOME_UNKNOWN = 1;
+
 /** Whatever tailrace throws or rejects with, except an abort, which rejects with its signal's reason. */
 export class TailraceError extends Error {
   /** Which failure it is; the same in every language. */
   readonly code: Code;
+  /** 'unknown' when nobody knows whether the record is on disk: the disk failed while it was being written. */
+  readonly outcome: 'unknown' | undefined;
+  /** With ERR_GONE of a log: the oldest sequence that is kept. */
+  readonly oldestSequence: bigint | undefined;
 
-  constructor(code: Code, message: string = TEXTS[code], options?: ErrorOptions) {
+  constructor(code: Code, message: string = TEXTS[code], options?: ErrorOptions, value = 0) {
     super(message, options);
     this.code = code;
+    this.outcome = code === 'ERR_IO' && value === OUTCOME_UNKNOWN ? 'unknown' : undefined;
+    this.oldestSequence = code === 'ERR_GONE' && value > 0 ? BigInt(value) : undefined;
   }
 
   override get name(): string {
@@ -33,10 +42,13 @@ export function wrongArgument(message: string): TailraceError {
   return new TailraceError('ERR_ARGUMENT', message);
 }
 
-/** Throws what the native library has to say: the number of a code, the whole message, and the system's number or 0. */
-export function throwNative(number: number, message: string, errno: number): never {
+/**
+ * Throws what the native library has to say: the number of a code, the whole message, the system's number or 0, and the
+ * number that the code is about.
+ */
+export function throwNative(number: number, message: string, errno: number, value = 0): never {
   const code = CODES.get(number) ?? 'ERR_INTERNAL';
-  throw new TailraceError(code, message, errno > 0 ? { cause: systemError(errno) } : undefined);
+  throw new TailraceError(code, message, errno > 0 ? { cause: systemError(errno) } : undefined, value);
 }
 
 function systemError(errno: number): Error {

@@ -8,10 +8,14 @@ import { native } from './native.ts';
 export type { Batch } from './batch.ts';
 export { type Checkpoint, Checkpoints, type Place } from './checkpoint/checkpoints.ts';
 export type { Consumer, ConsumerOptions } from './consumer.ts';
+export type { Progress } from './errand.ts';
 export { type Code, TailraceError } from './error.ts';
 export { RUNTIME_C, RUNTIME_NODE, RUNTIME_PYTHON, RUNTIME_RUST, RUNTIME_WASM } from './generated/layout.ts';
+export { type AppendOptions, Log, type LogOptions, type LogStat, type Repaired, type Verified } from './log.ts';
 export type { Message } from './message.ts';
 export type { Producer, ProducerOptions, SendOptions, WriteOptions } from './producer.ts';
+export { LogReader, type LogReaderOptions } from './reader.ts';
+export type { Recorder, RecorderStatus, RecordOptions, WritingOptions } from './recorder.ts';
 export {
   type ChannelOptions,
   type CreateOptions,
@@ -21,6 +25,7 @@ export {
   type RegionEvents,
   type UnblockOptions,
 } from './region.ts';
+export type { Start } from './start.ts';
 export type { ChannelInfo, ClaimedSlot, Counters, ParticipantInfo, RegionStats, Unblocked } from './stats.ts';
 export type { WaitOptions } from './waiting.ts';
 

@@ -43,11 +43,38 @@ export const stage = desk.subarray(STAGE_OFFSET);
 /** Bits of `open` and `create`. */
 export const OPEN = { READ_ONLY: 1, NO_RECOVERY: 2, HUGEPAGES: 4, LOCK_MEMORY: 8 } as const;
 /** Where a subscriber begins. */
-export const FROM = { DEFAULT: 0, LATEST: 1, OLDEST: 2 } as const;
+export const FROM = { DEFAULT: 0, LATEST: 1, OLDEST: 2, SEQUENCE: 3, TIME: 4 } as const;
+/** How safe a message is, or has to be before it is seen. */
+export const LEVEL = { memory: 0, wal: 1, replicated: 2 } as const;
+/** Bits of a log, and of a recorder. */
+export const LOG = { COMPRESS: 1, NO_CREATE: 2, REBASE: 4 } as const;
+/** Bit of a reader of a log. */
+export const DURABLE_ONLY = 1;
 /** Bits of `openConsumer`. */
 export const GATING = 1;
 /** Bits of `unblock`. */
 export const UNBLOCK = { FORCE: 1, DROP: 2 } as const;
+
+/** How a log is written, as the library wants it. */
+export interface Writing {
+  segmentBytes: number;
+  spares: number;
+  mode: number;
+  flags: number;
+  retentionDays: number;
+  retentionBytes: number;
+  errand: number;
+}
+
+/** How work off the event loop ended. */
+export interface Ended {
+  code: number;
+  message: string;
+  errno: number;
+  value: number;
+  number: number;
+  text: string;
+}
 
 /** Handles that have something to do; then region, channel, kind and count of what has grown, one after the other. */
 type Come = (ready: number[], grown: number[]) => void;
@@ -76,6 +103,42 @@ export interface Native {
   listen(region: number, isListening: boolean): void;
   openProducer(region: number, channel: string, label: string, pin: number): number;
   openConsumer(region: number, channel: string, label: string, pin: number, from: number, flags: number): number;
+  openRecorded(
+    region: number,
+    channel: string,
+    label: string,
+    pin: number,
+    from: number,
+    fromValue: bigint,
+    flags: number,
+    level: number,
+    log: string | null,
+    group: string | null,
+  ): number;
+  record(region: number, channel: string, log: string, label: string, writing: Writing): number;
+  recorderStatus(recorder: number): string;
+  recorderClose(recorder: number): Promise<Ended>;
+  checkDurability(producer: number, level: number): void;
+  logOpen(path: string, writing: Writing): Promise<Ended>;
+  logAppend(
+    log: number,
+    packed: Uint8Array,
+    count: number,
+    type: number,
+    timestamp: bigint,
+    isDurable: boolean,
+  ): number;
+  logSync(log: number): Promise<Ended>;
+  logSequences(log: number): number[];
+  logTrim(log: number, below: bigint, isForced: boolean): Promise<Ended>;
+  logClose(log: number): Promise<Ended>;
+  logReader(path: string, from: number, fromValue: bigint, flags: number): number;
+  logStat(path: string): Promise<Ended>;
+  logVerify(path: string, errand: number): Promise<Ended>;
+  logRepair(path: string, errand: number): Promise<Ended>;
+  seek(consumer: number, from: number, fromValue: bigint): number;
+  commit(consumer: number): Promise<Ended>;
+  progress(errand: number): number[];
   close(handle: number): boolean;
 
   now(): bigint;
@@ -89,6 +152,8 @@ export interface Native {
   keep(): void;
   depth(): void;
   lost(): void;
+  position(): void;
+  isDurable(): void;
   wait(): void;
   cancel(): void;
 }

@@ -9,11 +9,12 @@ import { SLOT_PAYLOAD } from './generated/layout.ts';
 import { beginWait, endWait, startTimer, type WaitOptions } from './waiting.ts';
 
 /** Writes one message: its sequence, or undefined when there is no room. */
-export type Write = (payload: Uint8Array, type: number) => bigint | undefined;
+export type Write = (payload: Uint8Array, type: number, level: number) => bigint | undefined;
 
 interface Parcel {
   payload: Uint8Array;
   type: number;
+  level: number;
   settle(error: unknown, sequence?: bigint): void;
 }
 
@@ -30,14 +31,14 @@ export class Outbox {
   }
 
   /** Sends after what is here already. */
-  async send(payload: Uint8Array, type: number, options: WaitOptions): Promise<bigint> {
+  async send(payload: Uint8Array, type: number, level: number, options: WaitOptions): Promise<bigint> {
     options.signal?.throwIfAborted();
     if (this.#parcels.length === 0) {
-      const sequence = this.#write(payload, type);
+      const sequence = this.#write(payload, type, level);
       if (sequence !== undefined) return sequence;
     }
     return new Promise((resolve, reject) => {
-      const parcel = this.#parcel(payload, type, options, (error, sequence) => {
+      const parcel = this.#parcel({ payload, type, level }, options, (error, sequence) => {
         if (sequence === undefined) reject(error);
         else resolve(sequence);
       });
@@ -46,7 +47,7 @@ export class Outbox {
     });
   }
 
-  #parcel(payload: Uint8Array, type: number, options: WaitOptions, settled: Parcel['settle']): Parcel {
+  #parcel(content: Omit<Parcel, 'settle'>, options: WaitOptions, settled: Parcel['settle']): Parcel {
     const { signal, timeoutMs } = options;
     const abort = () => this.#giveUp(parcel, signal?.reason);
     const late = () =>
@@ -58,7 +59,7 @@ export class Outbox {
       signal?.removeEventListener('abort', abort);
       settled(error, sequence);
     };
-    const parcel: Parcel = { payload, type, settle };
+    const parcel: Parcel = { ...content, settle };
     return parcel;
   }
 
@@ -77,7 +78,7 @@ export class Outbox {
     while (!this.#isWaiting && this.#parcels.length > 0) {
       const parcel = this.#parcels[0]!;
       try {
-        const sequence = this.#write(parcel.payload, parcel.type);
+        const sequence = this.#write(parcel.payload, parcel.type, parcel.level);
         if (sequence === undefined) {
           const slots = Math.max(1, Math.ceil(parcel.payload.length / SLOT_PAYLOAD));
           beginWait(this.#handle, slots, () => {

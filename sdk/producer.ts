@@ -3,11 +3,14 @@
  *
  * `write` and `writeBatch` never wait: full is an answer. `send` waits for room.
  */
+
+import { Durables } from './durables.ts';
 import { failure, wrongArgument } from './error.ts';
 import {
   ANSWER,
   COUNT,
   HANDLE,
+  LEVEL,
   type Native,
   NUMBER,
   native,
@@ -36,7 +39,13 @@ export interface WriteOptions {
 }
 
 /** How a message is sent. */
-export interface SendOptions extends WriteOptions, WaitOptions {}
+export interface SendOptions extends WriteOptions, WaitOptions {
+  /**
+   * When it resolves. 'memory': the message is in the channel, the default. 'wal': a recorder has it on this machine's disk.
+   * 'replicated': a quorum has it.
+   */
+  durability?: keyof typeof LEVEL | undefined;
+}
 
 /** Closes the handle of a producer that was forgotten. */
 const forgotten = new FinalizationRegistry<number>((handle) => native().close(handle));
@@ -49,6 +58,12 @@ function typeOf(options: WriteOptions | undefined): number {
   return type;
 }
 
+function levelOf(durability: SendOptions['durability']): number {
+  const level = LEVEL[durability ?? 'memory'];
+  if (level !== undefined) return level;
+  throw wrongArgument(`durability is ${JSON.stringify(durability)}; give 'memory', 'wal' or 'replicated'`);
+}
+
 /** Writes to one channel. */
 export class Producer {
   /** Name of the channel. */
@@ -56,6 +71,7 @@ export class Producer {
   readonly #native: Native;
   readonly #handle: number;
   #outbox: Outbox | undefined;
+  #durables: Durables | undefined;
   #isClosed = false;
 
   /** @internal */
@@ -93,15 +109,31 @@ export class Producer {
   /**
    * Writes as soon as there is room, after what was sent before; resolves to the message's sequence. Do not change the
    * payload before that. Rejects with ERR_TIMED_OUT, ERR_CLOSED, or the signal's reason; then nothing was written.
+   *
+   * With durability 'wal' it rejects with ERR_UNSUPPORTED when the channel has no log, and with ERR_DISK_FULL or ERR_IO when
+   * the log has stopped before the message was written. Once it is in the channel it will be recorded, over a full disk and
+   * over the death of the recorder; only a disk that fails is an ERR_IO, whose `outcome` is 'unknown'.
    */
   async send(payload: Uint8Array, options: SendOptions = {}): Promise<bigint> {
-    this.#outbox ??= new Outbox(this.#handle, (bytes, type) =>
-      this.write(bytes, { type }) ? this.lastSequence : undefined,
-    );
-    return this.#outbox.send(payload, typeOf(options), options);
+    const level = levelOf(options.durability);
+    const start = performance.now();
+    this.#outbox ??= new Outbox(this.#handle, (bytes, type, level) => {
+      if (level !== LEVEL.memory) this.#native.checkDurability(this.#handle, level);
+      return this.write(bytes, { type }) ? this.lastSequence : undefined;
+    });
+    const sequence = await this.#outbox.send(payload, typeOf(options), level, options);
+    if (level === LEVEL.memory) return sequence;
+    const { signal, timeoutMs } = options;
+    const leftMs = timeoutMs === undefined ? undefined : Math.max(0, timeoutMs - (performance.now() - start));
+    this.#durables ??= new Durables(this.#handle);
+    await this.#durables.wait(Number(sequence), { signal, timeoutMs: leftMs });
+    return sequence;
   }
 
-  /** Sequence of the newest message that this producer wrote, or 0. */
+  /**
+   * Sequence of the newest message that this producer wrote, or 0; on a recorded channel its log sequence, and 0 while the
+   * channel has no log that would give it one.
+   */
   get lastSequence(): bigint {
     numbers[HANDLE] = this.#handle;
     this.#native.lastSequence();
@@ -114,6 +146,7 @@ export class Producer {
     this.#isClosed = true;
     forgotten.unregister(this);
     this.#outbox?.close(failure('ERR_CLOSED', 'the producer was closed before there was room'));
+    this.#durables?.end(failure('ERR_CLOSED', 'the producer was closed before the message was on disk'));
     forget(this.#handle);
     this.#native.close(this.#handle);
   }

@@ -3,7 +3,7 @@
  */
 import { EventEmitter } from 'node:events';
 import { Consumer, type ConsumerOptions } from './consumer.ts';
-import { wrongArgument } from './error.ts';
+import { failure, wrongArgument } from './error.ts';
 import {
   CHANNEL_CHECKSUM,
   CHANNEL_EXCLUSIVE_CONSUMER,
@@ -12,10 +12,13 @@ import {
   CHANNEL_FOREIGN_DOCUMENT,
   CHANNEL_GATED,
   CHANNEL_QUEUE,
+  CHANNEL_RECORDED,
   CHANNEL_STREAM,
 } from './generated/layout.ts';
-import { FROM, GATING, native, OPEN, UNBLOCK } from './native.ts';
+import { GATING, LEVEL, native, OPEN, UNBLOCK } from './native.ts';
 import { Producer, type ProducerOptions } from './producer.ts';
+import { Recorder, type RecordOptions } from './recorder.ts';
+import { encodeStart } from './start.ts';
 import { type ChannelInfo, parseStats, type RegionStats, type Unblocked } from './stats.ts';
 import { forget, listen } from './waiting.ts';
 
@@ -63,6 +66,8 @@ export interface ChannelOptions {
   gated?: boolean | undefined;
   /** Every message carries a CRC. */
   checksum?: boolean | undefined;
+  /** Kept in a log: writers wait for a recorder (`record`); streams only. */
+  recorded?: boolean | undefined;
   /** Shared with programs that know only the published layout: by its document, or by its code. Queues only. */
   foreign?: 'document' | 'code' | undefined;
 }
@@ -175,14 +180,38 @@ export class Region extends EventEmitter<RegionEvents> {
 
   /** A handle that reads a channel. */
   openConsumer(channel: string, options: ConsumerOptions = {}): Consumer {
-    const { from, gating, label, pin } = options;
-    if (from !== undefined && from !== 'latest' && from !== 'oldest') {
-      throw wrongArgument(`from is ${JSON.stringify(from)}; give 'latest' or 'oldest'`);
-    }
-    const start = from === undefined ? FROM.DEFAULT : from === 'latest' ? FROM.LATEST : FROM.OLDEST;
-    const isQueue = this.channels().find((info) => info.name === channel)?.kind === 'queue';
-    const handle = native().openConsumer(this.#handle, channel, label ?? '', pin ?? -1, start, gating ? GATING : 0);
-    return new Consumer(handle, channel, isQueue && this.#isRecovering, options);
+    const info = this.channels().find((info) => info.name === channel);
+    const { level, log, group } = options;
+    if (info && info.flags & CHANNEL_RECORDED) return this.#openRecorded(channel, options);
+    const [name] = Object.entries({ level, log, group }).find(([, value]) => value !== undefined) ?? [];
+    if (info && name) throw failure('ERR_UNSUPPORTED', `${name} is for recorded channels, and ${channel} is none`);
+    const { gating, label = '', pin = -1 } = options;
+    const [start, value] = encodeStart(options.from);
+    if (value > 0n)
+      throw failure('ERR_UNSUPPORTED', `channel ${channel} is not recorded: it has no sequences or times`);
+    const handle = native().openConsumer(this.#handle, channel, label, pin, start, gating ? GATING : 0);
+    return new Consumer(handle, channel, info?.kind === 'queue' && this.#isRecovering, options);
+  }
+
+  #openRecorded(channel: string, options: ConsumerOptions): Consumer {
+    const { gating, label = '', pin = -1, level = 'memory', log = null, group = null } = options;
+    if (LEVEL[level] === undefined) throw wrongArgument(`level is ${JSON.stringify(level)}; give 'memory' or 'wal'`);
+    const [start, value] = encodeStart(options.from);
+    const flags = gating ? GATING : 0;
+    const region = this.#handle;
+    const handle = native().openRecorded(region, channel, label, pin, start, value, flags, LEVEL[level], log, group);
+    return new Consumer(handle, channel, group !== null, options);
+  }
+
+  /**
+   * Records a recorded channel in a log, on native threads of this process, until it is closed.
+   *
+   * Throws ERR_BUSY while another recorder lives, ERR_EXISTS when the channel belongs to another log or somebody else
+   * appended to this one, ERR_CORRUPT when the log has lost what the channel no longer holds, ERR_UNSUPPORTED for a
+   * channel that is not recorded.
+   */
+  record(channel: string, options: RecordOptions): Recorder {
+    return new Recorder(this.#handle, channel, options);
   }
 
   /** Repairs now what the dead left behind, and what the options allow besides; what was done. */
@@ -243,6 +272,7 @@ function channelFlags(options: ChannelOptions): number {
     (options.exclusiveConsumer ? CHANNEL_EXCLUSIVE_CONSUMER : 0) |
     (options.gated ? CHANNEL_GATED : 0) |
     (options.checksum ? CHANNEL_CHECKSUM : 0) |
+    (options.recorded ? CHANNEL_RECORDED : 0) |
     (foreign === 'document' ? CHANNEL_FOREIGN_DOCUMENT : foreign === 'code' ? CHANNEL_FOREIGN_CODE : 0)
   );
 }

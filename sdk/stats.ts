@@ -34,6 +34,25 @@ export interface ClaimedSlot {
   ownerPid: number | null;
 }
 
+/** Who records a channel, and how far it has come. */
+export interface RecorderInfo {
+  /** Index of the participant; null: nobody. */
+  participant: number | null;
+  pid: number | null;
+  /** Hexadecimal; zeros before the first recorder. */
+  logId: string;
+  /** Log sequence of position 0; null before the first recorder. */
+  base: number | null;
+  /** Positions below this are in the log's file. */
+  recordedPosition: number;
+  /** Newest log sequence on disk. */
+  durableSequence: number;
+  /** Code for which recording has stopped, without its prefix. */
+  error: string | null;
+  /** Positions written and not recorded. */
+  lag: number;
+}
+
 /** One channel. */
 export interface ChannelInfo {
   name: string;
@@ -57,6 +76,8 @@ export interface ChannelInfo {
   /** Time since the oldest waiting message was written. */
   oldestUnreadAgeMs: number | null;
   oldestClaimed: ClaimedSlot | null;
+  /** Of a recorded channel. */
+  recorder: RecorderInfo | null;
 }
 
 /** One open handle. */

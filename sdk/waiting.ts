@@ -6,7 +6,7 @@
  * here spins, and there is no Worker.
  */
 import { failure, wrongArgument } from './error.ts';
-import { COUNT, HANDLE, native, numbers, onNews, words } from './native.ts';
+import { COUNT, HANDLE, NUMBER, native, numbers, onNews, words } from './native.ts';
 
 /** How a wait is limited. */
 export interface WaitOptions {
@@ -37,11 +37,15 @@ onNews((ready, grown) => {
   }
 });
 
-/** Calls `come` once, as soon as the handle has something to read, or room for `slots`. */
-export function beginWait(handle: number, slots: number, come: () => void): void {
+/**
+ * Calls `come` once, as soon as the handle has something to read, or room for `target` slots. A negated handle, of a
+ * producer or a log, waits for the sequence `target` to be on disk, beside its wait for anything else.
+ */
+export function beginWait(handle: number, target: number, come: () => void): void {
   if (waits.has(handle)) throw failure('ERR_BUSY', 'somebody waits for this handle already');
   numbers[HANDLE] = handle;
-  words[COUNT] = slots;
+  if (handle < 0) numbers[NUMBER] = target;
+  else words[COUNT] = target;
   native().wait();
   waits.set(handle, come);
 }
@@ -63,6 +67,7 @@ export function listen(region: number, hear: HearGrowth | undefined): void {
 /** Forgets a handle that was closed. */
 export function forget(handle: number): void {
   waits.delete(handle);
+  waits.delete(-handle);
   listeners.delete(handle);
 }
 

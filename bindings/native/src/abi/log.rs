@@ -48,17 +48,28 @@ pub unsafe extern "C" fn tr_log_open(
     })
 }
 
+/// What an append waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// Nothing: it is written and synced with what others append meanwhile.
+    Accepted,
+    /// The page cache has it.
+    Written,
+    /// The disk has it.
+    Durable,
+}
+
 /// Appends payloads as records of this process, now unless `timestamp_ns` says when.
 ///
 /// # Errors
-/// Those of the log; ARGUMENT for a level that a log does not have.
+/// Those of the log.
 pub fn append(
     log: &Log,
     payloads: &impl Payloads,
     message_type: u32,
     runtime: u16,
     timestamp_ns: u64,
-    level: i32,
+    until: Until,
 ) -> Result<u64> {
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos() as u64);
     let first = Record {
@@ -70,10 +81,10 @@ pub fn append(
     };
     let records: Vec<Record<'_>> =
         (0..payloads.len()).map(|index| Record { payload: payloads.get(index), ..first }).collect();
-    match level {
-        LEVEL_MEMORY => log.append(&records),
-        LEVEL_WAL => log.append_durable(&records),
-        other => Err(argument(format!("level is {other}: a log has TR_LEVEL_MEMORY and TR_LEVEL_WAL"))),
+    match until {
+        Until::Accepted => log.submit(&records),
+        Until::Written => log.append(&records),
+        Until::Durable => log.append_durable(&records),
     }
 }
 
@@ -98,8 +109,12 @@ pub unsafe extern "C" fn tr_log_append(
         let (bytes, lengths) = unsafe { (slice(bytes, bytes_length, "bytes")?, slice(lengths, count, "lengths")?) };
         let packed = Packed::new(bytes, lengths)
             .ok_or_else(|| argument(format!("the lengths add up to more than the buffer's {bytes_length} bytes")))?;
-        let log = handles::log(log)?;
-        append(&log, &packed, message_type, runtime, timestamp_ns, level).map(|last| last as i64)
+        let until = match level {
+            LEVEL_MEMORY => Until::Written,
+            LEVEL_WAL => Until::Durable,
+            other => return Err(argument(format!("level is {other}: a log has TR_LEVEL_MEMORY and TR_LEVEL_WAL"))),
+        };
+        append(&handles::log(log)?, &packed, message_type, runtime, timestamp_ns, until).map(|last| last as i64)
     })
 }
 

@@ -15,7 +15,7 @@ use tailrace_core::region::Packed;
 
 use super::control::{guarded, processor};
 use super::errand::{Answer, Errand, progress_for};
-use crate::abi::log::append;
+use crate::abi::log::{Until, append};
 use crate::abi::recorded::{durability, level, log_options};
 use crate::handles::{self, Handle};
 use crate::reader::{self, Reader};
@@ -145,7 +145,8 @@ pub fn log_open(path: String, writing: Writing) -> AsyncTask<Errand> {
     Errand::new(writing.errand, move || Log::open(path, &writing.options()?).map(Handle::Log).map(Answer::Opened))
 }
 
-/// Appends records, packed as for a batch of messages; the sequence of the last one.
+/// Appends records, packed as for a batch of messages; the sequence of the last one. What is to be durable is written and
+/// synced by the log's own thread.
 #[napi]
 pub fn log_append(
     env: Env,
@@ -154,7 +155,7 @@ pub fn log_append(
     count: u32,
     message_type: u32,
     timestamp: BigInt,
-    level: i32,
+    is_durable: bool,
 ) -> napi::Result<f64> {
     guarded(env, |_| {
         let unfit = || Error::new(Code::ARGUMENT, "the lengths do not fit the bytes");
@@ -164,7 +165,8 @@ pub fn log_append(
             lengths.as_chunks::<4>().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).take(count as usize).collect();
         let payloads = Packed::new(payloads, &lengths).ok_or_else(unfit)?;
         let log = handles::log(log as i64)?;
-        let last = append(&log, &payloads, message_type, RUNTIME_NODE, number(&timestamp), level)?;
+        let until = if is_durable { Until::Accepted } else { Until::Written };
+        let last = append(&log, &payloads, message_type, RUNTIME_NODE, number(&timestamp), until)?;
         Ok(last as f64)
     })
 }
