@@ -15,6 +15,8 @@ mod desk;
 mod follower;
 #[cfg(all(feature = "std", not(loom)))]
 mod group;
+#[cfg(all(test, feature = "std", target_os = "linux", not(loom), not(miri)))]
+mod handover;
 #[cfg(all(feature = "std", not(loom)))]
 mod held;
 #[cfg(all(feature = "std", not(loom)))]

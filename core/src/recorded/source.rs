@@ -370,17 +370,20 @@ impl Source {
     /// not got; or nothing yet.
     fn find_time(&mut self, time_ns: u64, mut position: Option<u64>) -> Result<()> {
         let Some(log) = &mut self.log else { return Ok(()) };
+        let mut lapped = None;
         for _ in 0..TURNS {
             let place = match position {
                 Some(position) => position,
                 None => {
                     let sequence = log.seek(From::Time(time_ns))?;
-                    if sequence <= log.last_sequence()? {
+                    // Lapped before, and still the answer: a record of the log, although it may not be on disk yet.
+                    if sequence <= log.last_sequence()? || lapped == Some(sequence) {
                         self.next = Next::Sequence(sequence);
                         return Ok(());
                     }
                     let place = self.bound.and_then(|bound| bound.position(sequence));
                     let Some(place) = place else { return Ok(()) };
+                    lapped = Some(sequence);
                     place
                 }
             };
