@@ -78,6 +78,12 @@ pub(crate) mod messages;
 #[cfg(feature = "std")]
 pub mod reader;
 #[cfg(all(test, feature = "std", target_os = "linux", not(miri)))]
+mod rubbish;
+#[cfg(all(test, feature = "std", target_os = "linux", not(miri)))]
+mod followings;
+#[cfg(all(test, feature = "std", target_os = "linux", not(miri)))]
+mod findings;
+#[cfg(all(test, feature = "std", target_os = "linux", not(miri)))]
 mod readings;
 #[cfg(feature = "std")]
 pub mod stat;

@@ -3,7 +3,7 @@
 use super::horizon::WRITER_BYTE;
 use super::layout::{FRAME_COMPRESSED, FRAME_CONTINUATION, FRAME_LONG, FRAME_TOMBSTONE};
 use super::reader::{LogReader, ReadOptions};
-use super::segment::{index_name_of, name_of};
+use super::segment::name_of;
 use super::storage::Storage;
 use super::testing::{LOG_ID, Segment, directory, payload};
 use crate::error::Code;
@@ -15,15 +15,15 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
-const OLDEST: ReadOptions = ReadOptions { from: From::Oldest, is_durable_only: false };
-const DURABLE: ReadOptions = ReadOptions { from: From::Oldest, is_durable_only: true };
+pub(super) const OLDEST: ReadOptions = ReadOptions { from: From::Oldest, is_durable_only: false };
+pub(super) const DURABLE: ReadOptions = ReadOptions { from: From::Oldest, is_durable_only: true };
 
-fn open(storage: &Arc<dyn Storage>, options: &ReadOptions) -> LogReader {
+pub(super) fn open(storage: &Arc<dyn Storage>, options: &ReadOptions) -> LogReader {
     LogReader::open_on(Arc::clone(storage), options).expect("opened")
 }
 
 /// What a reader hands out now: sequences and payloads.
-fn messages(reader: &mut LogReader) -> crate::error::Result<Vec<(u64, Vec<u8>)>> {
+pub(super) fn messages(reader: &mut LogReader) -> crate::error::Result<Vec<(u64, Vec<u8>)>> {
     let mut buffer = vec![0xEE; 3 << 20];
     let mut all = Vec::new();
     loop {
@@ -36,16 +36,16 @@ fn messages(reader: &mut LogReader) -> crate::error::Result<Vec<(u64, Vec<u8>)>>
     }
 }
 
-fn sequences(reader: &mut LogReader) -> Vec<u64> {
+pub(super) fn sequences(reader: &mut LogReader) -> Vec<u64> {
     messages(reader).expect("read").into_iter().map(|(sequence, _)| sequence).collect()
 }
 
-fn locked(storage: &Arc<dyn Storage>) -> Box<dyn Any + Send + Sync> {
+pub(super) fn locked(storage: &Arc<dyn Storage>) -> Box<dyn Any + Send + Sync> {
     storage.try_lock(WRITER_BYTE).expect("asked").expect("free")
 }
 
 /// What the writer says of itself.
-fn say(storage: &Arc<dyn Storage>, written: u64, durable: u64) {
+pub(super) fn say(storage: &Arc<dyn Storage>, written: u64, durable: u64) {
     let tail = storage.tail(true).expect("a page");
     tail.page().log_id.store(&LOG_ID);
     tail.page().durable_sequence.store(durable, Ordering::Relaxed);
@@ -54,7 +54,7 @@ fn say(storage: &Arc<dyn Storage>, written: u64, durable: u64) {
 }
 
 /// Three segments: 1 to 40, 41 to 80, and 81 to 100 with zeros after it.
-fn three(storage: &Arc<dyn Storage>) -> [Segment; 3] {
+pub(super) fn three(storage: &Arc<dyn Storage>) -> [Segment; 3] {
     let mut segments = [Segment::new(1), Segment::new(41), Segment::new(81)];
     for (index, segment) in segments.iter_mut().enumerate() {
         for _ in 0..if index == 2 { 2 } else { 4 } {
@@ -203,215 +203,6 @@ fn zeros_before_a_proof_are_damage_too() {
 }
 
 #[test]
-fn damage_before_the_index_leads_in_is_found_on_the_way() {
-    let (_directory, storage) = directory();
-    let mut segment = Segment::new(1);
-    for _ in 0..40 {
-        segment.batch_of(10, 1_000);
-    }
-    let file_end = segment.offset();
-    segment.put(&*storage, 4_096);
-    let file = storage.open(&segment.name(), true).expect("opened");
-    super::index::IndexWriter::resume(&*storage, 1, &file, LOG_ID, file_end);
-    file.write_at(&[0xFF; 16], 30_000).expect("written");
-    let mut reader = open(&storage, &OLDEST);
-    let mut buffer = vec![0; 1 << 20];
-    let first = reader.poll_into(&mut buffer, 1_000).expect("before the damage").count;
-    assert_eq!((first, reader.position()), (20, 21));
-    assert_eq!(reader.poll_into(&mut buffer, 1_000).expect_err("damage").code(), Code::CORRUPT);
-    assert_eq!(reader.seek(From::Sequence(300)).expect("behind it"), 300);
-    assert_eq!(sequences(&mut reader), (300..=400).collect::<Vec<_>>());
-}
-
-#[test]
-fn any_damage_in_an_older_segment_is_corrupt() {
-    let (_directory, storage) = directory();
-    let segments = three(&storage);
-    let held = locked(&storage);
-    for offset in (64..segments[1].offset()).step_by(61) {
-        let file = storage.open(&name_of(41), true).expect("opened");
-        let mut byte = [0];
-        file.read_at(&mut byte, offset).expect("read");
-        file.write_at(&[byte[0] ^ 0x10], offset).expect("written");
-        let mut reader = open(&storage, &OLDEST);
-        let mut all = Vec::new();
-        let mut buffer = vec![0; 1 << 20];
-        let error = loop {
-            match reader.poll_into(&mut buffer, 10) {
-                Ok(polled) => all.extend(Records::new(&buffer[..polled.bytes]).map(|message| message.sequence)),
-                Err(error) => break error,
-            }
-        };
-        assert_eq!((error.code(), all.len() % 10), (Code::CORRUPT, 0), "offset {offset}: {error}");
-        assert_eq!(all, (1..=all.len() as u64).collect::<Vec<_>>());
-        file.write_at(&byte, offset).expect("written");
-    }
-    drop(held);
-    assert_eq!(sequences(&mut open(&storage, &OLDEST)).len(), 100);
-    storage.remove(&name_of(41)).expect("removed");
-    assert_eq!(messages(&mut open(&storage, &OLDEST)).expect_err("a hole").code(), Code::CORRUPT);
-}
-
-#[test]
-fn the_old_place_is_looked_at_again_before_a_new_segment_is_entered() {
-    let (_directory, storage) = directory();
-    let _held = locked(&storage);
-    let mut old = Segment::new(1);
-    old.batch_of(2, 50);
-    old.put(&*storage, 4_096);
-    let mut reader = open(&storage, &OLDEST);
-    assert_eq!(sequences(&mut reader), [1, 2]);
-    // Two more batches, a seal, and a change of segment between two looks.
-    old.batch_of(2, 50);
-    old.batch_of(1, 50);
-    old.seal();
-    old.put(&*storage, 0);
-    let mut new = Segment::new(6);
-    new.put(&*storage, 4_096);
-    assert_eq!(sequences(&mut reader), [3, 4, 5]);
-    new.batch_of(3, 50);
-    new.put(&*storage, 4_096);
-    assert_eq!(sequences(&mut reader), [6, 7, 8]);
-    assert_eq!(reader.last_sequence().expect("read"), 8);
-}
-
-#[test]
-fn what_retention_took_under_the_reader_is_gone_with_the_oldest() {
-    let (_directory, storage) = directory();
-    three(&storage);
-    let mut reader = open(&storage, &OLDEST);
-    let mut buffer = vec![0; 4_096];
-    assert!(reader.poll_into(&mut buffer, 5).expect("read").count == 5);
-    storage.remove(&name_of(1)).expect("removed");
-    storage.remove(&name_of(41)).expect("removed");
-    let mut large = vec![0; 1 << 20];
-    assert_eq!(reader.poll_into(&mut large, 100).expect("the open file").count, 35);
-    let gone = reader.poll_into(&mut large, 100).expect_err("removed");
-    assert_eq!((gone.code(), gone.value(), reader.position()), (Code::GONE, 81, 41));
-    let gone = reader.seek(From::Sequence(80)).expect_err("removed");
-    assert_eq!((gone.code(), gone.value(), reader.position()), (Code::GONE, 81, 41));
-    let refused = LogReader::open_on(Arc::clone(&storage), &ReadOptions { from: From::Sequence(7), ..OLDEST });
-    assert_eq!(refused.expect_err("removed").value(), 81);
-    assert_eq!(reader.seek(From::Oldest).expect("there"), 81);
-    assert_eq!(sequences(&mut reader).len(), 20);
-    // Even the newest that this one knew is gone, and others have come.
-    let mut newest = Segment::new(200);
-    newest.batch_of(3, 10);
-    newest.put(&*storage, 100);
-    storage.remove(&name_of(81)).expect("removed");
-    let gone = reader.poll_into(&mut large, 100).expect_err("removed");
-    assert_eq!((gone.code(), gone.value()), (Code::GONE, 200));
-    assert_eq!(reader.last_sequence().expect("read"), 202);
-}
-
-#[test]
-fn every_sequence_and_time_is_found_with_the_index_and_without() {
-    let (_directory, storage) = directory();
-    let segments = three(&storage);
-    for has_index in [false, true] {
-        if has_index {
-            for segment in &segments {
-                let file = storage.open(&segment.name(), false).expect("opened");
-                super::index::IndexWriter::resume(&*storage, segment.first, &file, LOG_ID, segment.offset());
-            }
-        }
-        let mut reader = open(&storage, &OLDEST);
-        for sequence in 1..=100 {
-            assert_eq!(reader.seek(From::Sequence(sequence)).expect("there"), sequence);
-            assert_eq!(sequences(&mut reader), (sequence..=100).collect::<Vec<_>>());
-            for (time_ns, first) in [(sequence * 1_000, sequence), (sequence * 1_000 - 999, sequence)] {
-                assert_eq!(reader.seek(From::Time(time_ns)).expect("there"), first, "{time_ns}");
-                assert_eq!(sequences(&mut reader).len() as u64, 101 - first);
-            }
-        }
-        assert_eq!(reader.seek(From::Time(100_001)).expect("after all"), 101);
-        assert_eq!(reader.seek(From::Time(0)).expect("before all"), 1);
-        assert_eq!(reader.seek(From::Sequence(0)).expect("before all"), 1);
-        assert_eq!(reader.seek(From::Latest).expect("the end"), 101);
-        assert_eq!(reader.seek(From::Sequence(500)).expect("waited for"), 500);
-        assert_eq!(sequences(&mut reader), [0; 0]);
-    }
-}
-
-#[test]
-fn a_wrong_index_loses_nothing() {
-    let (_directory, storage) = directory();
-    three(&storage);
-    let noise: Vec<u8> = (0..4_096_u32).map(|index| (index.wrapping_mul(2_654_435_761) >> 11) as u8).collect();
-    for first in [1, 41, 81] {
-        storage.create(&index_name_of(first)).expect("made").write_at(&noise, 0).expect("written");
-    }
-    // One that points behind the zeros, with a checksum that holds.
-    let mut writer = super::index::IndexWriter::begin(&*storage, 81);
-    writer.note(95, 95_000, 4_000);
-    let mut reader = open(&storage, &OLDEST);
-    assert_eq!(sequences(&mut reader).len(), 100);
-    assert_eq!(reader.seek(From::Sequence(97)).expect("there"), 97);
-    assert_eq!(reader.seek(From::Time(97_000)).expect("there"), 97);
-    assert_eq!(reader.last_sequence().expect("read"), 100);
-}
-
-#[test]
-fn a_time_is_the_first_that_reaches_it_though_clocks_jump() {
-    let (_directory, storage) = directory();
-    let mut sequence = 0;
-    let mut segment = |first: u64, times: &[u64]| {
-        let mut segment = Segment::new(first);
-        for time in times {
-            sequence += 1;
-            let header = super::frame::Header { sequence, timestamp_ns: *time, ..super::frame::Header::default() };
-            segment.frame(&header, &[0; 70_000]);
-            segment.next = sequence + 1;
-            segment.commit(sequence);
-        }
-        segment.put(&*storage, 100);
-        let file = storage.open(&segment.name(), false).expect("opened");
-        super::index::IndexWriter::resume(&*storage, first, &file, LOG_ID, segment.offset());
-    };
-    segment(1, &[50, 10, 60]);
-    segment(4, &[20, 90, 30]);
-    segment(7, &[40, 80, 95]);
-    let mut reader = open(&storage, &OLDEST);
-    for (time, first) in [(50, 1), (51, 3), (60, 3), (61, 5), (90, 5), (91, 9), (96, 10)] {
-        assert_eq!(reader.seek(From::Time(time)).expect("there"), first, "{time}");
-    }
-}
-
-#[test]
-fn durable_readers_stop_where_durability_is_not_known() {
-    let (_directory, storage) = directory();
-    let _held = locked(&storage);
-    let mut segment = Segment::new(1);
-    segment.batch_of(2, 50);
-    segment.batch_of(2, 50);
-    segment.batch_of(2, 50);
-    segment.put(&*storage, 4_096);
-    // The third COMMIT says that 4 is durable; nothing says it of 5 and 6.
-    let mut reader = open(&storage, &DURABLE);
-    assert_eq!(sequences(&mut reader), [1, 2, 3, 4]);
-    assert_eq!(reader.last_sequence().expect("read"), 4);
-    assert!(!reader.wait(Some(Duration::from_millis(1))).expect("nothing"));
-    assert_eq!(sequences(&mut open(&storage, &OLDEST)).len(), 6);
-    // The page says so; a page of another log does not count, nor does a number beyond what is there.
-    say(&storage, 6, 1_000);
-    let page = storage.tail(true).expect("a page");
-    page.page().log_id.store(&[1; 16]);
-    assert_eq!(sequences(&mut open(&storage, &DURABLE)), [1, 2, 3, 4]);
-    page.page().log_id.store(&LOG_ID);
-    assert_eq!(sequences(&mut open(&storage, &DURABLE)), [1, 2, 3, 4, 5, 6]);
-    storage.remove("tail").expect("removed");
-    segment.seal();
-    segment.put(&*storage, 0);
-    assert_eq!(sequences(&mut reader), [5, 6]);
-    // A newer segment proves the older one.
-    segment.batch_of(1, 50);
-    segment.put(&*storage, 0);
-    assert_eq!(sequences(&mut reader), [0; 0]);
-    Segment::new(8).put(&*storage, 100);
-    assert_eq!(sequences(&mut reader), [7]);
-}
-
-#[test]
 fn long_messages_are_whole_and_tombstones_and_orphans_are_skipped() {
     let (_directory, storage) = directory();
     let mut segment = Segment::new(1);
@@ -492,166 +283,4 @@ fn a_small_buffer_takes_what_fits_and_says_what_the_next_one_needs() {
     let refused = reader.poll_into(&mut buffer, 9).expect_err("no room");
     assert_eq!((refused.code(), refused.value(), reader.position()), (Code::TOO_LARGE, 1_040, 3));
     assert_eq!(reader.poll_into(&mut [0; 1_040], 9).expect("it fits").count, 1);
-}
-
-#[test]
-fn a_reader_whose_place_was_cut_away_finds_it_again() {
-    let (_directory, storage) = directory();
-    let held = locked(&storage);
-    let mut first = Segment::new(1);
-    first.batch_of(2, 50);
-    let mut other = first.clone();
-    first.batch_of(2, 500);
-    first.put(&*storage, 8_192);
-    let mut reader = open(&storage, &OLDEST);
-    assert_eq!(sequences(&mut reader), [1, 2, 3, 4]);
-    // The disk lost 3 and 4; the next writer issues them again, shorter, and more.
-    drop(held);
-    other.batch_of(2, 50);
-    other.batch_of(2, 60);
-    other.batch_of(2, 70);
-    other.put(&*storage, 8_192);
-    assert_eq!(sequences(&mut reader), [5, 6, 7, 8]);
-}
-
-#[test]
-fn a_watch_says_when_its_reader_would_find_something() {
-    use crate::ring::Look;
-    let (_directory, storage) = directory();
-    let _held = locked(&storage);
-    let mut segment = Segment::new(1);
-    segment.batch_of(2, 50);
-    segment.put(&*storage, 4_096);
-    let mut reader = open(&storage, &ReadOptions::default());
-    let watch = reader.tail().expect("a watch");
-    watch.arm();
-    assert_eq!((watch.look(), watch.after_sleep(true)), (Look::Empty, Look::Empty));
-    segment.batch_of(2, 50);
-    segment.put(&*storage, 0);
-    assert_eq!((watch.look(), watch.after_sleep(false)), (Look::Empty, Look::Empty), "there is no page");
-    assert_eq!(watch.after_sleep(true), Look::Ready, "the log itself");
-    assert_eq!(sequences(&mut reader), [3, 4]);
-    say(&storage, 4, 4);
-    let word = watch.word();
-    assert_eq!(watch.after_sleep(true), Look::Empty);
-    let page = storage.tail(true).expect("a page");
-    page.page().signal.fetch_add(1, Ordering::Release);
-    assert_ne!(watch.word(), word, "the page was found");
-    assert_eq!(watch.futex(), watch.futex());
-    say(&storage, 5, 4);
-    assert_eq!(watch.look(), Look::Ready);
-}
-
-#[test]
-fn waiting_ends_with_the_record_or_the_time() {
-    let (_directory, storage) = directory();
-    let _held = locked(&storage);
-    let mut segment = Segment::new(1);
-    segment.put(&*storage, 4_096);
-    let mut reader = open(&storage, &ReadOptions::default());
-    assert!(!reader.wait(Some(Duration::from_millis(30))).expect("nothing"));
-    let other = Arc::clone(&storage);
-    let writer = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(20));
-        segment.batch_of(1, 50);
-        segment.put(&*other, 0);
-    });
-    assert!(reader.wait(None).expect("the record, though nobody signals"));
-    writer.join().expect("written");
-    assert_eq!(sequences(&mut reader), [1]);
-}
-
-#[test]
-fn no_flipped_bit_zeroed_run_or_cut_gives_a_wrong_record() {
-    let (_directory, storage) = directory();
-    let mut segment = Segment::new(1);
-    segment.batch_of(2, 30);
-    segment.batch_of(1, 200);
-    segment.seal();
-    segment.batch_of(2, 9);
-    let sealed = 3;
-    let right: Vec<_> = [(1, 30), (2, 30), (3, 200), (4, 9), (5, 9)]
-        .map(|(sequence, length)| (sequence, payload(sequence, length)))
-        .to_vec();
-    let file = |bytes: &[u8]| {
-        let file = storage.open(&name_of(1), true).or_else(|_| storage.create(&name_of(1))).expect("a file");
-        file.write_at(bytes, 0).expect("written");
-    };
-    let check = |what: String| {
-        let mut seen = Vec::new();
-        let Ok(mut reader) = LogReader::open_on(Arc::clone(&storage), &OLDEST) else { return };
-        let mut buffer = vec![0; 1 << 16];
-        let is_refused = loop {
-            match reader.poll_into(&mut buffer, 1) {
-                Ok(polled) if polled.count == 0 => break false,
-                Ok(polled) => {
-                    seen.extend(Records::new(&buffer[..polled.bytes]).map(|one| (one.sequence, one.payload.to_vec())));
-                }
-                Err(error) => {
-                    assert_eq!(error.code(), Code::CORRUPT, "{what}");
-                    break true;
-                }
-            }
-        };
-        assert_eq!(seen, right[..seen.len()], "{what}");
-        assert!(is_refused || seen.len() >= sealed, "{what}: {} records and no refusal", seen.len());
-    };
-    let mut bytes = segment.bytes.clone();
-    bytes.resize(bytes.len() + 512, 0);
-    for bit in 64 * 8..bytes.len() * 8 {
-        let mut damaged = bytes.clone();
-        damaged[bit / 8] ^= 1 << (bit % 8);
-        file(&damaged);
-        check(format!("bit {bit}"));
-    }
-    for from in (64..segment.bytes.len()).step_by(8) {
-        for length in [8, 64, 512] {
-            let mut damaged = bytes.clone();
-            let to = (from + length).min(damaged.len());
-            // A run over all that proves anything is a cut, which nobody can tell from a tear.
-            if to < segment.bytes.len() - 200 {
-                damaged[from..to].fill(0);
-                file(&damaged);
-                check(format!("{length} zeros at {from}"));
-            }
-        }
-    }
-}
-
-#[test]
-fn rubbish_of_any_kind_neither_crashes_nor_allocates() {
-    let (_directory, storage) = directory();
-    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
-    let mut random = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    };
-    for _ in 0..60 {
-        let mut segment = Segment::new(1);
-        segment.batch_of(1 + random() % 5, 40);
-        for _ in 0..random() % 40 {
-            // Valid frames in any order, with any flags and any first bytes, and rubbish between them.
-            match random() % 4 {
-                0 => segment.bytes.extend((0..8 * (random() % 9)).map(|_| random() as u8)),
-                1 => drop(segment.commit(random() % 9)),
-                _ => {
-                    let mut bytes = random().to_le_bytes().to_vec();
-                    bytes.extend(vec![random() as u8; (random() % 300) as usize]);
-                    segment.record(random() as u8 & 0xFE, &bytes);
-                }
-            }
-        }
-        let first = segment.next;
-        segment.record(FRAME_COMPRESSED | FRAME_LONG, &u64::MAX.to_le_bytes());
-        segment.commit(first);
-        segment.put(&*storage, 300);
-        let mut reader = open(&storage, &OLDEST);
-        let _ = messages(&mut reader);
-        let _ = reader.seek(From::Time(random() % 50_000));
-        while let Ok(Some(_)) = reader.next_frame() {}
-        let _ = reader.seek(From::Sequence(random()));
-        storage.remove(&name_of(1)).expect("removed");
-    }
 }
