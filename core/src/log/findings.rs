@@ -3,7 +3,6 @@
 use super::reader::{LogReader, ReadOptions};
 use super::readings::{OLDEST, locked, open, sequences, three};
 use super::segment::{index_name_of, name_of};
-use super::storage::Storage;
 use super::testing::{LOG_ID, Segment, directory};
 use crate::error::Code;
 use crate::start::From;

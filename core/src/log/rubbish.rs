@@ -4,7 +4,6 @@ use super::layout::{FRAME_COMPRESSED, FRAME_LONG};
 use super::reader::LogReader;
 use super::readings::{OLDEST, locked, messages, open, sequences, three};
 use super::segment::name_of;
-use super::storage::Storage;
 use super::testing::{Segment, directory, payload};
 use crate::error::Code;
 use crate::ring::Records;
