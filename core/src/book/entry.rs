@@ -1,5 +1,6 @@
 //! Entry: new orders and replaces: every check first, then the first effect.
 
+use super::account::Account;
 use super::apply::{flag_if, side_flags};
 use super::event::{EVENT_LAST, EXEC_ACCEPTED, EXEC_REPLACED, Event, Output, REPORT_DONE};
 use super::ids::Found;
@@ -44,7 +45,7 @@ impl Book {
 
     /// What an account must be to send orders, and an id to be new.
     #[inline(always)]
-    fn check_account(&self, account: u32, client_order_id: u64) -> Result<(), Reason> {
+    fn check_account(&self, account: u32, client_order_id: u64) -> Result<&Account, Reason> {
         let known = self.accounts.get(account).ok_or(Reason::UNKNOWN_ACCOUNT)?;
         if client_order_id <= known.last_id {
             return Err(Reason::DUPLICATE);
@@ -55,7 +56,7 @@ impl Book {
         if self.record.is_halted {
             return Err(Reason::HALTED);
         }
-        Ok(())
+        Ok(known)
     }
 
     #[inline(always)]
@@ -66,7 +67,7 @@ impl Book {
         if !is_well_formed || message.flags >= FLAGS_END {
             return Err(Reason::MALFORMED);
         }
-        self.check_account(message.account, message.client_order_id)?;
+        let account = self.check_account(message.account, message.client_order_id)?;
         if message.quantity == 0 {
             return Err(Reason::ZERO_QUANTITY);
         }
@@ -74,7 +75,7 @@ impl Book {
             return Err(Reason::QUANTITY_MAX);
         }
         if can_rest {
-            self.check_room(message.account)?;
+            self.check_room(account)?;
             if message.flags & FLAG_POST_ONLY != 0 && self.crosses(side, message.price) {
                 return Err(Reason::POST_ONLY);
             }
@@ -86,9 +87,9 @@ impl Book {
 
     /// Whether an order that could rest may.
     #[inline(always)]
-    fn check_room(&self, account: u32) -> Result<(), Reason> {
+    fn check_room(&self, account: &Account) -> Result<(), Reason> {
         let max = self.limits.open_orders_max;
-        if max != 0 && self.accounts.get(account).is_some_and(|known| known.open_count >= max) {
+        if max != 0 && account.open_count >= max {
             return Err(Reason::OPEN_ORDERS_MAX);
         }
         if self.orders.is_full() {

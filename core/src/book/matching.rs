@@ -55,11 +55,10 @@ pub(super) fn reaches(side: Side, limit: i64, price: i64) -> bool {
 }
 
 impl Book {
-    /// Whether an order would meet another at once.
+    /// Whether a limit order would meet another at once.
     #[inline(always)]
     pub(super) fn crosses(&self, side: Side, limit: i64) -> bool {
-        let best = self.prices.best(side.opposite());
-        best != NIL && reaches(side, limit, self.prices.levels.get(best).price)
+        reaches(side, limit, self.prices.best_price(side.opposite()))
     }
 
     /// The worst price at which a command may trade now.
@@ -251,23 +250,27 @@ impl Book {
     pub(super) fn rest(&mut self, side: Side, price: i64, order: Order, reports: u64) -> u64 {
         let account = self.accounts.touch(order.account);
         account.report_sequence += reports;
-        account.last_id = account.last_id.max(order.client_order_id);
-        let (sequence, account_previous) = (account.report_sequence, account.tail);
-        let slot = self.rest_unlisted(side, price, Order { account_previous, ..order });
-        self.orders.link(self.accounts.touch(order.account), slot);
+        account.last_id = order.client_order_id;
+        let sequence = account.report_sequence;
+        let level = self.prices.find_or_insert(side, price);
+        let previous = self.prices.levels.get(level).tail;
+        let order = Order { level, previous, account_previous: account.tail, ..order };
+        let slot = self.orders.take(order);
+        self.orders.link(account, slot);
+        self.prices.levels.append(&mut self.orders, level, slot, order.leaves);
+        self.ids.insert(self.ids.tag(order.account, order.client_order_id), slot);
+        self.order_sum = self.order_sum.wrapping_add(order.hash(price, side));
         sequence
     }
 
-    /// The same, but for its account's list.
-    #[inline(always)]
+    /// The same, but for its account, which hears of it later.
     pub(super) fn rest_unlisted(&mut self, side: Side, price: i64, order: Order) -> u32 {
-        self.order_sum = self.order_sum.wrapping_add(order.hash(price, side));
-        let tag = self.ids.tag(order.account, order.client_order_id);
         let level = self.prices.find_or_insert(side, price);
         let previous = self.prices.levels.get(level).tail;
-        let slot = self.orders.take(Order { level, previous, next: NIL, account_next: NIL, ..order });
+        let slot = self.orders.take(Order { level, previous, ..order });
         self.prices.levels.append(&mut self.orders, level, slot, order.leaves);
-        self.ids.insert(tag, slot);
+        self.ids.insert(self.ids.tag(order.account, order.client_order_id), slot);
+        self.order_sum = self.order_sum.wrapping_add(order.hash(price, side));
         slot
     }
 }

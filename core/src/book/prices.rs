@@ -21,6 +21,8 @@ pub(super) struct Prices {
     ladder: Ladder,
     overflow: Overflow,
     best: [u32; 2],
+    /// Their prices; of an empty side, one that nobody reaches.
+    best_price: [i64; 2],
     /// Where the band's base is going.
     wanted_base: i64,
     /// Whether a best price changed, or the band is on its way.
@@ -38,6 +40,7 @@ impl Prices {
             ladder,
             overflow: Overflow::new(slot_count, key),
             best: [NIL; 2],
+            best_price: [i64::MIN, i64::MAX],
             is_unsettled: false,
             moves: 0,
         }
@@ -47,6 +50,22 @@ impl Prices {
     #[inline(always)]
     pub fn best(&self, side: Side) -> u32 {
         self.best[side.index()]
+    }
+
+    /// The best price of a side; of an empty one, a price that no order reaches.
+    #[inline(always)]
+    pub fn best_price(&self, side: Side) -> i64 {
+        self.best_price[side.index()]
+    }
+
+    fn set_best(&mut self, side: Side, level: u32) {
+        self.best[side.index()] = level;
+        self.best_price[side.index()] = match (side, level) {
+            (Side::Buy, NIL) => i64::MIN,
+            (Side::Sell, NIL) => i64::MAX,
+            _ => self.levels.get(level).price,
+        };
+        self.is_unsettled = true;
     }
 
     /// The level at a price of either side, or NIL.
@@ -71,10 +90,8 @@ impl Prices {
         } else {
             self.overflow.insert(&self.levels, level);
         }
-        let best = self.best(side);
-        if best == NIL || is_better(side, price, self.levels.get(best).price) {
-            self.best[side.index()] = level;
-            self.is_unsettled = true;
+        if is_better(side, price, self.best_price(side)) {
+            self.set_best(side, level);
         }
         level
     }
@@ -88,8 +105,7 @@ impl Prices {
             self.overflow.remove(&self.levels, level);
         }
         if self.best(side) == level {
-            self.best[side.index()] = self.worse(side, price);
-            self.is_unsettled = true;
+            self.set_best(side, self.worse(side, price));
         }
         self.levels.free(level);
     }

@@ -4,7 +4,7 @@ use super::apply::{Pending, side_flags};
 use super::event::{EVENT_LAST, EXEC_CANCELLED, EXEC_MASS_CANCEL_DONE, Event, Output, REPORT_DONE};
 use super::ids::Found;
 use super::message::{CancelOrder, MassCancel};
-use super::order::NIL;
+use super::order::{NIL, Order};
 use super::reason::Reason;
 use super::{Book, Side};
 
@@ -43,14 +43,21 @@ impl Book {
     pub(super) fn take_out(&mut self, slot: u32, found: Option<Found>, reports: u64) -> u64 {
         let order = *self.orders.get(slot);
         let level = self.prices.levels.get(order.level);
-        self.order_sum = self.order_sum.wrapping_sub(order.hash(level.price, level.side));
+        let (price, side) = (level.price, level.side);
         if let Some(found) = found {
             self.ids.remove(&found);
         }
+        self.unlink(slot, &order, price, side, reports)
+    }
+
+    /// The same, but for the id; `order` is what stands in the slot.
+    #[inline(always)]
+    fn unlink(&mut self, slot: u32, order: &Order, price: i64, side: Side, reports: u64) -> u64 {
+        self.order_sum = self.order_sum.wrapping_sub(order.hash(price, side));
         let account = self.accounts.touch(order.account);
         account.report_sequence += reports;
-        self.orders.unlink(account, &order);
-        if self.prices.levels.unlink(&mut self.orders, &order) {
+        self.orders.unlink(account, order);
+        if self.prices.levels.unlink(&mut self.orders, order) {
             self.prices.remove(order.level);
         }
         self.orders.free(slot);
@@ -63,13 +70,16 @@ impl Book {
         let order = *self.orders.get(slot);
         let level = self.prices.levels.get(order.level);
         let (price, side) = (level.price, level.side);
+        if let Some(found) = found {
+            self.ids.remove(&found);
+        }
         *self.place(output) = Event {
             market: b'D',
             exec_type: EXEC_CANCELLED,
             reason: reason as u8,
             flags: side_flags(side, REPORT_DONE | others),
             account: order.account,
-            sequence: self.take_out(slot, found, 1),
+            sequence: self.unlink(slot, &order, price, side, 1),
             client_order_id: order.client_order_id,
             reference: 0,
             price,
