@@ -172,6 +172,20 @@ vectors('segments are frame after frame', () => {
   assert.equal(vector.segments.map(dense).flatMap(messagesOf), vector.messages);
 });
 
+vectors('indexes are entries', () => {
+  for (const index of vector.indexes) {
+    const built = Buffer.alloc(index.total_bytes);
+    for (const [number, { sequence, timestamp_max, offset }] of index.entries.entries()) {
+      const entry = built.subarray(number * 32, number * 32 + 32);
+      for (const [word, value] of [sequence, timestamp_max, offset].entries()) {
+        entry.writeBigUInt64LE(BigInt(value), word * 8);
+      }
+      entry.writeUInt32LE(crc32(entry.subarray(0, 24)), 24);
+    }
+    assert.ok(isSame(built, dense(index)), index.name);
+  }
+});
+
 vectors('cursors are two copies', () => {
   const { log_id, copies, total_bytes, crc32: sum, bytes } = vector.cursors;
   const built = Buffer.alloc(total_bytes);

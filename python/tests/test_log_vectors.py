@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 import zlib
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,15 @@ def test_segments_are_frame_after_frame(tmp_path: Path) -> None:
         messages[newest] = content
     assert [[str(sequence), len(content)] for sequence, content in messages.items()] == VECTOR["messages"]
     assert all(content == payload(len(content)) for content in messages.values())
+
+
+def test_indexes_are_entries() -> None:
+    for index in VECTOR["indexes"]:
+        built = b""
+        for entry in index["entries"]:
+            words = struct.pack("<QQQ", *(int(entry[name]) for name in ("sequence", "timestamp_max", "offset")))
+            built += words + struct.pack("<II", zlib.crc32(words), 0)
+        assert built == dense(index), index["name"]
 
 
 def test_cursors_are_two_copies() -> None:

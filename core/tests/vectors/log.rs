@@ -11,7 +11,7 @@ const CREATED_NS: u64 = 1_700_000_000_000_000_000;
 
 /// The stored bytes of a frame: a prefix, and so many bytes of the payload rule.
 #[derive(Default)]
-struct Stored {
+pub struct Stored {
     prefix: Vec<u8>,
     start: usize,
     count: usize,
@@ -26,7 +26,7 @@ impl Stored {
         [&self.prefix[..], &payload(self.start + self.count)[self.start..]].concat()
     }
 
-    fn read(value: &Value) -> Vec<u8> {
+    pub fn read(value: &Value) -> Vec<u8> {
         let (start, count) = (number(&value["start"]) as usize, number(&value["count"]) as usize);
         Self { prefix: unhex(text(&value["prefix"])), start, count }.bytes()
     }
@@ -59,7 +59,7 @@ fn record(sequence: u64, flags: u8, stored: &Stored) -> Value {
     })
 }
 
-fn header_of(record: &Value) -> Header {
+pub fn header_of(record: &Value) -> Header {
     Header {
         sequence: number(&record["sequence"]),
         flags: number(&record["flags"]) as u8,
@@ -78,7 +78,7 @@ fn frame_of(record: &Value) -> Vec<u8> {
 }
 
 /// The COMMIT after `last`; it ends a batch that begins at `first`.
-fn commit_of(batch: &Value) -> (Header, Commit) {
+pub fn commit_of(batch: &Value) -> (Header, Commit) {
     let id = |name: &str| unhex(text(&batch[name])).try_into().expect("16 bytes");
     let commit = Commit {
         first_sequence: number(&batch["first_sequence"]),
@@ -94,7 +94,7 @@ fn commit_of(batch: &Value) -> (Header, Commit) {
     (Header { sequence, timestamp_ns, flags: FRAME_COMMIT, ..Header::default() }, commit)
 }
 
-fn batch_bytes(batch: &Value) -> Vec<u8> {
+pub fn batch_bytes(batch: &Value) -> Vec<u8> {
     let mut bytes: Vec<u8> = list(&batch["records"]).iter().flat_map(frame_of).collect();
     let (header, commit) = commit_of(batch);
     let mut frame = [0; COMMIT_FRAME_BYTES as usize];
@@ -162,7 +162,7 @@ fn segments() -> Vec<Value> {
             8_192,
             &[
                 batch(1, 0, &[plain(0)], none),
-                batch(2, 0, &[plain(1), plain(3), plain(4), plain(5)], none),
+                batch(2, 1, &[plain(1), plain(3), plain(4), plain(5)], none),
                 batch(6, 5, &[plain(1_023), plain(1_024)], none),
                 batch(8, 7, &[], none),
             ],
@@ -179,6 +179,36 @@ fn segments() -> Vec<Value> {
 fn messages() -> Value {
     let lengths = [(1, 0), (2, 1), (3, 3), (4, 4), (5, 5), (6, 1_023), (7, 1_024), (8, 1_800), (11, 600), (12, 2)];
     lengths.iter().map(|(sequence, length)| json!([sequence.to_string(), length])).collect()
+}
+
+/// The index of one segment: an entry for its first batch, and for the batches that begin 64 KiB further on.
+fn index_bytes(index: &Value) -> Vec<u8> {
+    let entry = |entry: &Value| {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&number(&entry["sequence"]).to_le_bytes());
+        bytes[8..16].copy_from_slice(&number(&entry["timestamp_max"]).to_le_bytes());
+        bytes[16..24].copy_from_slice(&number(&entry["offset"]).to_le_bytes());
+        let crc = crc32fast::hash(&bytes[..24]);
+        bytes[24..28].copy_from_slice(&crc.to_le_bytes());
+        bytes
+    };
+    list(&index["entries"]).iter().flat_map(entry).collect()
+}
+
+fn indexes() -> Vec<Value> {
+    let index = |first: u64, entries: &[(u64, u64)]| {
+        let entry = |(sequence, offset): &(u64, u64)| {
+            let timestamp_max = CREATED_NS + sequence * 1_000;
+            json!({ "sequence": sequence.to_string(), "timestamp_max": timestamp_max.to_string(), "offset": offset })
+        };
+        let entries: Vec<Value> = entries.iter().map(entry).collect();
+        let mut index = json!({ "name": format!("{first:020}.index"), "entries": entries });
+        let bytes = index_bytes(&index);
+        index["total_bytes"] = bytes.len().into();
+        index["bytes"] = sparse(&bytes);
+        index
+    };
+    vec![index(1, &[(1, 64)]), index(14, &[(14, 64), (77, 66_056), (140, 132_048)])]
 }
 
 fn cursors_bytes(cursors: &Value) -> Vec<u8> {
@@ -204,11 +234,11 @@ fn cursors_bytes(cursors: &Value) -> Vec<u8> {
 
 fn cursors() -> Value {
     let group = |name: &str, sequence: u64| json!({ "name": name, "sequence": sequence.to_string(), "updated_ns": CREATED_NS.to_string() });
-    let widest = "a name of forty-eight bytes, which is the longest";
+    let widest = "a name of forty-seven bytes, which is the longes";
     let mut cursors = json!({
         "log_id": hex(&LOG_ID),
         "copies": [
-            { "generation": "3", "groups": [group("sinks", 5), group("größe", 13), group(&widest[..48], 1)] },
+            { "generation": "3", "groups": [group("sinks", 5), group("größe", 13), group(&widest[..47], 1)] },
             { "generation": "2", "groups": [group("sinks", 2)] },
         ],
     });
@@ -240,7 +270,7 @@ fn frames() -> Vec<Value> {
     frames
 }
 
-fn rules() -> Value {
+pub fn rules() -> Value {
     json!({
         "_comment": [
             "The files of a log, as docs/reference/log-format.md tells them. Little-endian; Structures and FRAME_* flags",
@@ -254,16 +284,21 @@ fn rules() -> Value {
             "`messages`: what a reader hands out of the segments, [sequence, length]: bytes of the rule from 0. A message of",
             "several frames (16 LONG: `prefix` is total_len u32 and zero u32; 8 CONTINUATION) has the sequence of the first;",
             "a tombstone (4) is nothing; a compressed payload (2) is its uncompressed length u32 and an LZ4 block.",
-            "`cursors`: that file: two copies of 65536 bytes, each CursorsHeader and CursorEntry after CursorEntry; `crc` is over",
-            "both with the field 0. `positions`: what counts, from the valid copy with the higher generation.",
+            "`indexes`: files of 32 bytes an entry: sequence u64, timestamp_max u64, offset u64, CRC-32 of these 24 bytes u32,",
+            "zero u32: at `offset` of the segment of that name begins a batch with `sequence`, and no record of the segment up",
+            "to it has a timestamp above `timestamp_max`. The second is that of a segment that is not here.",
+            "`cursors`: that file: two copies of 65536 bytes, each CursorsHeader and CursorEntry after CursorEntry; a name has",
+            "at most 47 bytes; `crc` is over all of them with the field 0. `positions`: what counts, from the valid copy with the",
+            "higher generation.",
             "`bytes` is a list of [offset, hex]: lay the runs over `total_bytes` zeros. Numbers that may exceed 2^53 stand as",
             "decimal text.",
         ],
         "frames": frames(),
         "segments": segments(),
         "messages": messages(),
+        "indexes": indexes(),
         "cursors": cursors(),
-        "positions": { "sinks": "5", "größe": "13", "a name of forty-eight bytes, which is the longes": "1" },
+        "positions": { "sinks": "5", "größe": "13", "a name of forty-seven bytes, which is the longe": "1" },
     })
 }
 
@@ -315,4 +350,12 @@ fn cursors_are_two_copies() {
     let cursors = &committed("log.json", &rules())["cursors"];
     let bytes = dense(&cursors["bytes"], number(&cursors["total_bytes"]) as usize);
     assert_eq!((crc32fast::hash(&bytes), cursors_bytes(cursors)), (number(&cursors["crc32"]) as u32, bytes.clone()));
+}
+
+#[test]
+fn indexes_are_entries() {
+    for index in list(&committed("log.json", &rules())["indexes"]) {
+        let bytes = dense(&index["bytes"], number(&index["total_bytes"]) as usize);
+        assert_eq!(index_bytes(index), bytes, "{}", index["name"]);
+    }
 }

@@ -12,6 +12,8 @@ mod log;
 mod plain;
 #[cfg(target_os = "linux")]
 mod real;
+#[cfg(target_os = "linux")]
+mod real_log;
 mod records;
 mod region;
 mod slots;
