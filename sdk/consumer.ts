@@ -214,11 +214,13 @@ export class Consumer implements AsyncIterable<Batch> {
 
   /**
    * Makes the position of this consumer's group durable: everything below it was released. Resolves to it, the lowest
-   * sequence that is not finished, when it is on disk.
+   * sequence that is not finished, when it is on disk. Rejects with ERR_TIMED_OUT when the records below it were not on
+   * disk in time (a recorder that is gone, a full disk), and with ERR_IO; then nothing was stored.
    */
-  async commit(): Promise<bigint> {
+  async commit(options: Pick<WaitOptions, 'timeoutMs'> = {}): Promise<bigint> {
     if (this.#isClosed) throw closed();
-    return BigInt((await ended(this.#native.commit(this.#handle))).number);
+    const timeoutMs = options.timeoutMs ?? -1;
+    return BigInt((await ended(this.#native.commit(this.#handle, timeoutMs))).number);
   }
 
   /** Positions that this subscriber has lost, because it was slower than a stream's writers. */

@@ -137,7 +137,7 @@ export interface Native {
   logVerify(path: string, errand: number): Promise<Ended>;
   logRepair(path: string, errand: number): Promise<Ended>;
   seek(consumer: number, from: number, fromValue: bigint): number;
-  commit(consumer: number): Promise<Ended>;
+  commit(consumer: number, timeoutMs: number): Promise<Ended>;
   progress(errand: number): number[];
   close(handle: number): boolean;
 

@@ -740,8 +740,10 @@ int64_t tr_position(tr_handle consumer);
 int64_t tr_seek(tr_handle consumer, int32_t from, uint64_t from_value);
 
 /* Makes the position of a consumer's group durable; answers with it: the lowest sequence that is
- * not finished. */
-int64_t tr_commit(tr_handle consumer);
+ * not finished.
+ *   timeout_ns  Longest wait for the records below it to be on disk, nanoseconds; below 0: for
+ *               ever. */
+int64_t tr_commit(tr_handle consumer, int64_t timeout_ns);
 
 /* Closes a producer, consumer, recorder or log; what a consumer has claimed and not released
  * goes to others, flagged as delivered again. A recorder records what is there, a log writes

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tailrace_core::error::{Code, Error, Result};
 use tailrace_core::layout::CHANNEL_RECORDED;
 use tailrace_core::log::LogReader;
-use tailrace_core::recorded::{RecordedConsumer, RecordedOptions};
+use tailrace_core::recorded::{Commit, RecordedConsumer, RecordedOptions};
 use tailrace_core::region::{ChannelInfo, Consumer, ConsumerOptions, From, Polled, Region};
 
 use crate::signatures::{FROM_DEFAULT, FROM_LATEST, FROM_OLDEST, FROM_SEQUENCE, FROM_TIME};
@@ -163,13 +163,13 @@ impl Reader {
         }
     }
 
-    /// Makes the position of its group durable.
+    /// Counts the position of its group, to be made durable by any thread.
     ///
     /// # Errors
     /// UNSUPPORTED without a group, and those of the group.
-    pub fn commit(&mut self) -> Result<u64> {
+    pub fn begin_commit(&mut self) -> Result<Commit> {
         match self {
-            Self::Recorded(consumer) => consumer.commit(),
+            Self::Recorded(consumer) => consumer.begin_commit(),
             _ => unsupported("only members of a group commit: open it with a group"),
         }
     }

@@ -540,6 +540,8 @@ signatures! {
     fn tr_commit(
         /// A consumer that is a member of a group.
         consumer: Handle,
+        /// Longest wait for the records below it to be on disk, nanoseconds; below 0: for ever.
+        timeout_ns: i64,
     ) -> i64;
     /// Closes a producer, consumer, recorder or log; what a consumer has claimed and not released goes to others, flagged
     /// as delivered again. A recorder records what is there, a log writes what waits; their errors are told.

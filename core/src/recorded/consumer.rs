@@ -1,5 +1,6 @@
 //! Recorded consumer: a handle that reads a recorded channel from the log and the ring, as if they were one.
 
+use super::commit::Commit;
 use super::follower::Follower;
 use super::member::Member;
 use crate::error::{Code, Result};
@@ -150,12 +151,19 @@ impl RecordedConsumer {
     /// until everything below it is on disk.
     ///
     /// # Errors
-    /// UNSUPPORTED without a group, or while its channel has no log; IO (the log is poisoned, or the position may not have
-    /// been stored), NO_SPACE (1,000 groups), BUSY, GONE, FORKED, CLOSED.
-    pub fn commit(&mut self) -> Result<u64> {
+    /// Those of [`Self::begin_commit`] and [`Commit::finish`].
+    pub fn commit(&mut self, timeout: Option<Duration>) -> Result<u64> {
+        self.begin_commit()?.finish(timeout)
+    }
+
+    /// Counts the group's position, and leaves it to any thread to make it durable.
+    ///
+    /// # Errors
+    /// UNSUPPORTED without a group, or while its channel has no log; BUSY, GONE, FORKED, CLOSED.
+    pub fn begin_commit(&mut self) -> Result<Commit> {
         match &mut self.reader {
             Reader::Follower(_) => without_group("commit"),
-            Reader::Member(member) => member.commit(),
+            Reader::Member(member) => member.begin_commit(),
         }
     }
 

@@ -8,16 +8,17 @@
 //! For dead members it looks when it has waited in vain, and every 20 ms of the messages' own clock when it has not.
 
 use super::claims::{Claims, Run};
+use super::commit::Commit;
 use super::consumer::{Level, RecordedOptions};
 use super::group;
 use super::held::{Held, below, within_claim};
 use super::source::Source;
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Result};
 use crate::layout::{CHANNEL_RECORDED, CLAIM_MAX, ROLE_CONSUMER};
-use crate::log::cursors::Cursors;
+use crate::log::Cursors;
 use crate::os::fail;
 use crate::region::{Following, Joining, Polled, Region, Seat, Shared, Watch, deadline, pin};
-use crate::ring::{DurableWait, Host, Records, Ring, Sleeper, TICK_NS, Wanted, Watcher, mark_redelivered};
+use crate::ring::{Host, Records, Ring, TICK_NS, Wanted, Watcher, mark_redelivered};
 use crate::start::From;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use std::sync::Arc;
@@ -42,7 +43,6 @@ pub(super) struct Member {
     open: Vec<u64>,
     look_due: bool,
     tick_ns: u64,
-    for_disk: Sleeper,
     seat: Seat,
 }
 
@@ -87,7 +87,6 @@ impl Member {
             open: Vec::new(),
             look_due: true,
             tick_ns: 0,
-            for_disk: Sleeper::default(),
             seat,
         };
         member.begin()?;
@@ -312,26 +311,23 @@ impl Member {
         Ok(kept)
     }
 
-    /// As [`super::RecordedConsumer::commit`].
-    pub fn commit(&mut self) -> Result<u64> {
+    /// As [`super::RecordedConsumer::begin_commit`].
+    pub fn begin_commit(&mut self) -> Result<Commit> {
         self.before()?;
         self.begin()?;
-        let committed = self.claims.count_committed();
-        let Some((path, id)) = self.source.log().filter(|_| committed > 0) else {
+        let position = self.claims.count_committed();
+        let Some((log, log_id)) = self.source.log().filter(|_| position > 0) else {
             let message = format!("group {:?} has no position yet: its channel is not bound to a log", self.name);
             return fail(Code::UNSUPPORTED, message);
         };
-        let cursors = Cursors::open(path, id)?;
-        let shared: &Shared = self.seat.shared();
-        let (ring, me) = (*self.source.ring(), self.seat.member());
-        DurableWait::new(ring, me, &mut self.for_disk, committed - 1)?.wait(shared, None, || shared.check()).map_err(
-            |fault| match fault.code {
-                Code::IO => Error::new(Code::IO, "the log cannot be written any more: nothing was stored".to_string()),
-                _ => fault.into(),
-            },
-        )?;
-        cursors.store(&[(self.name.as_str(), committed)])?;
-        Ok(committed)
+        Ok(Commit {
+            shared: Arc::clone(self.seat.shared()),
+            ring: *self.source.ring(),
+            log: log.to_path_buf(),
+            log_id,
+            group: self.name.clone(),
+            position,
+        })
     }
 
     /// As [`super::RecordedConsumer::seek`]: forward only, for the whole group.
@@ -431,10 +427,9 @@ impl Member {
             Some(held) if !held.is_open => held.run.first,
             _ => self.claims.next(),
         };
-        if next == 0 {
-            return (self.ring().base().is_none()).then_some(Wanted::Binding);
+        if next != 0 {
+            self.source.seek(next);
         }
-        self.source.seek(next);
         self.source.wanted()
     }
 

@@ -6,6 +6,8 @@
 #[cfg(all(feature = "std", not(loom)))]
 mod binding;
 mod claims;
+#[cfg(all(feature = "std", not(loom)))]
+mod commit;
 mod committed;
 #[cfg(all(feature = "std", not(loom)))]
 mod consumer;
@@ -40,8 +42,12 @@ mod source;
 mod takeover;
 #[cfg(all(test, not(loom)))]
 mod testing;
+#[cfg(all(test, feature = "std", target_os = "linux", not(any(loom, miri))))]
+mod tombstones;
 
 pub use claims::{Claims, Membership, Run};
+#[cfg(all(feature = "std", not(loom)))]
+pub use commit::Commit;
 #[cfg(all(feature = "std", not(loom)))]
 pub use consumer::{Level, RecordedConsumer, RecordedOptions};
 #[cfg(all(feature = "std", not(loom)))]

@@ -232,6 +232,10 @@ pub unsafe extern "C" fn tr_seek(consumer: i64, from: i32, from_value: u64) -> i
 /// # Safety
 /// None is asked for.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tr_commit(consumer: i64) -> i64 {
-    border(|| handles::with_consumer(consumer, Reader::commit).map(|committed| committed as i64))
+pub unsafe extern "C" fn tr_commit(consumer: i64, timeout_ns: i64) -> i64 {
+    border(|| {
+        let timeout = u64::try_from(timeout_ns).ok().map(Duration::from_nanos);
+        let commit = handles::with_consumer(consumer, Reader::begin_commit)?;
+        commit.finish(timeout).map(|committed| committed as i64)
+    })
 }

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use napi::Env;
 use napi::bindgen_prelude::{AsyncTask, BigInt, Uint8Array};
@@ -14,6 +15,7 @@ use tailrace_core::recorded::{RecordedConsumer, RecordedOptions, Recorder, Recor
 use tailrace_core::region::Packed;
 
 use super::control::{guarded, processor};
+use super::environment::Environment;
 use super::errand::{Answer, Errand, progress_for};
 use crate::abi::log::{Until, append};
 use crate::abi::recorded::{durability, level, log_options};
@@ -237,4 +239,13 @@ pub fn log_verify(path: String, errand: u32) -> AsyncTask<Errand> {
 #[napi]
 pub fn log_repair(path: String, errand: u32) -> AsyncTask<Errand> {
     Errand::new(errand, move || Ok(Answer::Text(log::repair(path, progress_for(errand).as_ref())?.to_json())))
+}
+
+/// Makes the position of a consumer's group durable; the position.
+#[napi]
+pub fn commit(env: Env, consumer: f64, timeout_ms: f64) -> napi::Result<AsyncTask<Errand>> {
+    let timeout = (timeout_ms >= 0.0).then(|| Duration::from_secs_f64(timeout_ms / 1_000.0));
+    let begin = |environment: &Environment| environment.held().with_consumer(consumer as i64, Reader::begin_commit);
+    let commit = guarded(env, begin)?;
+    Ok(Errand::new(0, move || commit.finish(timeout).map(Answer::Number)))
 }

@@ -199,7 +199,7 @@ fn only_what_is_recorded_here_can_be_read_so() {
     assert_eq!(error(reader.take_into(&mut buffer, 1)).0, Code::UNSUPPORTED);
     assert_eq!(error(reader.release(None)).0, Code::UNSUPPORTED);
     assert_eq!(error(reader.keep()).0, Code::UNSUPPORTED);
-    assert_eq!(error(reader.commit()).0, Code::UNSUPPORTED);
+    assert_eq!(error(reader.commit(None)).0, Code::UNSUPPORTED);
     reader.close();
     reader.close();
     assert_eq!(error(reader.poll(1)).0, Code::CLOSED);

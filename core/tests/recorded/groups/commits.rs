@@ -21,11 +21,11 @@ fn a_commit_is_durable_and_covers_what_no_member_holds() {
     assert_eq!(take(&mut first, 2), new([0, 1]));
     assert_eq!(poll(&mut second, 2), new([2, 4]));
     assert_eq!((first.depth(), first.position()), (6, 5));
-    assert_eq!(second.commit().expect("stored"), 1, "the first one holds sequence 1");
+    assert_eq!(second.commit(None).expect("stored"), 1, "the first one holds sequence 1");
     first.release(Some(1)).expect("one");
-    assert_eq!(second.commit().expect("stored"), 2);
+    assert_eq!(second.commit(None).expect("stored"), 2);
     first.release(None).expect("the other");
-    assert_eq!(first.commit().expect("stored"), 5);
+    assert_eq!(first.commit(None).expect("stored"), 5);
     assert!(producer.is_durable(4).expect("known"), "everything below is on disk");
     assert_eq!(cursors(&desk).get("g").expect("read"), Some(5));
     assert_eq!(second.depth(), 2);
@@ -46,7 +46,7 @@ fn a_group_goes_on_at_its_stored_position_after_a_reboot() {
     let mut worker = desk.member("g");
     send(&mut desk.producer(), 0..12);
     assert_eq!(poll(&mut worker, 5), new(0..5));
-    let committed = worker.commit().expect("stored");
+    let committed = worker.commit(None).expect("stored");
     assert_eq!(poll(&mut worker, 3), new(5..8), "released, and not committed");
     let last = desk.producer().last_sequence();
     drop((worker, last));
@@ -56,7 +56,7 @@ fn a_group_goes_on_at_its_stored_position_after_a_reboot() {
     assert_eq!(worker.position(), committed);
     send(&mut desk.producer(), 12..14);
     assert_eq!(collect(&mut worker, 9), new(5..14));
-    assert!(worker.commit().expect("stored") > committed);
+    assert!(worker.commit(None).expect("stored") > committed);
 }
 
 /// While the region lives it knows better than the disk what was finished.
@@ -66,7 +66,7 @@ fn members_that_all_left_come_back_to_where_the_group_is() {
     let mut worker = desk.member("g");
     send(&mut desk.producer(), 0..9);
     assert_eq!(poll(&mut worker, 2), new(0..2));
-    worker.commit().expect("stored");
+    worker.commit(None).expect("stored");
     assert_eq!(poll(&mut worker, 2), new(2..4));
     assert_eq!(take(&mut worker, 2), new(4..6));
     drop(worker);
@@ -86,7 +86,7 @@ fn commits_go_on_over_a_restart_of_the_recorder() {
     send(&mut producer, [2, 4]);
     assert_eq!(collect(&mut worker, 2), new([2, 4]), "the ring has it");
     std::thread::scope(|scope| {
-        let committing = scope.spawn(move || worker.commit().expect("stored"));
+        let committing = scope.spawn(move || worker.commit(None).expect("stored"));
         std::thread::sleep(std::time::Duration::from_millis(50));
         assert!(!committing.is_finished(), "it is not on disk yet");
         desk.record();
@@ -137,5 +137,5 @@ fn what_retention_removed_is_an_error_until_the_group_is_moved() {
     assert!(worker.seek(From::Oldest).expect("it is there") >= oldest);
     let seen = collect(&mut worker, 1);
     assert!(seen[0].1 == 1 && seen[0].0 > 2, "{seen:?}");
-    assert!(worker.commit().expect("stored") > oldest);
+    assert!(worker.commit(None).expect("stored") > oldest);
 }

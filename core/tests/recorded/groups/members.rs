@@ -125,6 +125,39 @@ fn a_member_waits_for_messages_and_for_the_dead() {
     assert_eq!(poll(&mut second, 1), again(0..1, 2));
 }
 
+/// There is always something new, and still the dead are looked for: every 20 ms of the messages' own clock.
+#[test]
+fn a_busy_member_finds_what_the_dead_held() {
+    let desk = Desk::new(64);
+    let (mut first, mut second) = (desk.member("g"), desk.member("g"));
+    let mut producer = desk.producer();
+    send(&mut producer, 0..2);
+    assert_eq!(poll(&mut second, 1), new(0..1));
+    assert_eq!(take(&mut first, 1), new(1..2));
+    drop(first);
+    for number in 2..5 {
+        std::thread::sleep(Duration::from_millis(25));
+        send(&mut producer, [number]);
+    }
+    let seen: Vec<_> = (0..4).flat_map(|_| poll(&mut second, 1)).collect();
+    assert!(seen[..3].contains(&(1, 2)), "{seen:?}");
+}
+
+/// A time at which nothing was written yet: the group begins with the first message after it.
+#[test]
+fn a_group_may_begin_in_the_future() {
+    let desk = Desk::new(64);
+    let mut producer = desk.producer();
+    send(&mut producer, 0..2);
+    let now_ns = std::time::UNIX_EPOCH.elapsed().expect("after 1970").as_nanos() as u64;
+    let from = From::Time(now_ns + 1);
+    let mut worker = member(&desk.region, &RecordedOptions { from, ..options("g") });
+    assert_eq!(poll(&mut worker, 1), []);
+    assert!(!worker.wait(Some(Duration::from_millis(20))).expect("nothing yet"), "and it sleeps until then");
+    send(&mut producer, 2..4);
+    assert_eq!(collect(&mut worker, 2), new(2..4));
+}
+
 /// Node's thread sleeps on behalf of the member.
 #[test]
 fn a_watch_finds_messages_what_is_kept_and_the_dead() {
@@ -156,7 +189,7 @@ fn a_group_of_a_channel_without_a_log_begins_when_there_is_one() {
     send(&mut producer, 2..4);
     let mut second = desk.member("g");
     assert_eq!((poll(&mut first, 1), first.position(), first.depth()), (vec![], 0, 0));
-    assert_eq!(first.commit().expect_err("no numbers yet").code(), Code::UNSUPPORTED);
+    assert_eq!(first.commit(None).expect_err("no numbers yet").code(), Code::UNSUPPORTED);
     assert!(!second.wait(Some(Duration::from_millis(1))).expect("no log"));
     desk.record();
     // Whoever comes first says where the group begins: both began with what came after them.
@@ -219,7 +252,7 @@ fn what_cannot_be_is_refused() {
     let error = RecordedConsumer::open(&desk.region, "plain", &options("g")).map(drop).expect_err("not recorded");
     assert_eq!(error.code(), Code::UNSUPPORTED);
     let mut reader = RecordedConsumer::open(&desk.region, CHANNEL, &RecordedOptions::default()).expect("a follower");
-    assert_eq!(reader.commit().expect_err("no group").code(), Code::UNSUPPORTED);
+    assert_eq!(reader.commit(None).expect_err("no group").code(), Code::UNSUPPORTED);
     let plain = desk.region.open_consumer("plain", &ConsumerOptions::default());
     assert!(plain.is_ok());
 }

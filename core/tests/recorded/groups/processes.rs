@@ -112,7 +112,7 @@ fn a_killed_members_claim_is_delivered_again_and_flagged() {
     assert!(!heir.wait(Some(Duration::from_millis(50))).expect("the other one lives"));
     worker.kill();
     assert_eq!(collect(&mut heir, 3), again(2..5, 2));
-    assert!(heir.commit().is_ok());
+    assert!(heir.commit(None).is_ok());
     assert_eq!(heir.depth(), 0, "everything is finished");
     assert!(eventually(|| members_of(&desk.region) == 1), "the entry of the dead is free");
 }
@@ -168,7 +168,7 @@ fn nothing_is_lost_however_often_members_are_killed() {
     });
     let end = producer.last_sequence() + 1;
     let start = Instant::now();
-    while survivor.commit().expect("stored") < end {
+    while survivor.commit(None).expect("stored") < end {
         assert!(start.elapsed() < PATIENCE, "everything is finished");
         let mut buffer = vec![0; 64 << 10];
         let polled = survivor.poll_into(&mut buffer, 500).expect("polled");

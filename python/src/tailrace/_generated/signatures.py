@@ -426,6 +426,7 @@ SIGNATURES: Final[Mapping[str, tuple[Any, tuple[Any, ...]]]] = {
         c_int64,
         (
             c_int64,  # consumer
+            c_int64,  # timeout_ns
         ),
     ),
     # Closes a producer, consumer, recorder or log; what a consumer has claimed and not released
