@@ -3,16 +3,18 @@
 //! One run of a workload gives a moment after each operation. From each moment the power fails several times, with
 //! another coin for what had not been synced; the log is opened, judged, and used again. Some of the openings are
 //! interrupted themselves, some crashes are kills (which lose nothing), and some logs live and crash a second time
-//! before anybody judges: what was promised in the first life must be there after the second.
+//! before anybody judges, or run into a disk that fails a sync and forgets its pages: what was promised in the first
+//! life must be there after the last.
 
 use crate::coin::{Coin, seed};
 use crate::disk::{Image, Moment, Names, SECTOR};
 use crate::judge::{Verdict, judge};
-use crate::simulated::{Lie, Simulated};
+use crate::simulated::{Harm, Kind, Lie, Simulated};
 use crate::workload::{SEGMENT_BYTES, append_call, live, options};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
+use tailrace_core::error::Code;
 use tailrace_core::log::layout::{COMMIT_FRAME_BYTES, SEGMENT_HEADER_BYTES};
 use tailrace_core::log::{Log, LogOptions};
 
@@ -47,6 +49,20 @@ fn try_one(moment: &Moment, lie: Lie, coin: &mut Coin) -> Verdict {
             break;
         }
         image = crashed(&moments[coin.below(moments.len() as u64) as usize], coin);
+    }
+    // The disk refuses once, and the process goes; what the page cache has is not what the disk has then.
+    if coin.percent(20) {
+        let directory = Simulated::on(image.clone(), coin.next()).lying(lie);
+        match coin.below(4) {
+            0 => directory.fail(Kind::Write, coin.below(12), Harm::HalfWritten),
+            _ => directory.fail(Kind::Sync, coin.below(12), Harm::LostPages),
+        }
+        if let Err(error) = live(&directory, coin, 6, false) {
+            let is_told = directory.has_failed() && error.code() == Code::IO;
+            is_told.then_some(()).ok_or_else(|| format!("a refused life: {error:?}"))?;
+        }
+        image = directory.image();
+        Arc::make_mut(&mut image.ledger).forget_unsynced();
     }
     // It lives on, and crashes a second time.
     if coin.percent(20) {
