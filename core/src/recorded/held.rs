@@ -40,3 +40,52 @@ pub(super) fn below(end: u64, records: &[u8]) -> (usize, usize) {
     }
     (count, bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::RECORD_HEADER_BYTES;
+
+    const MOST: u64 = CLAIM_MAX as u64;
+
+    /// Empty messages at these sequences, read from 10 up to `next`.
+    fn read(sequences: &[u64], next: u64) -> (usize, usize, u64) {
+        let record = |sequence: &u64| [&sequence.to_le_bytes()[..], &[0; RECORD_HEADER_BYTES as usize - 8]].concat();
+        let buffer: Vec<u8> = sequences.iter().flat_map(record).collect();
+        let read = SourceRead { count: sequences.len(), bytes: buffer.len(), next, ..SourceRead::default() };
+        let (count, bytes, end) = within_claim(10, &read, &buffer);
+        assert_eq!(bytes, count * RECORD_HEADER_BYTES as usize);
+        (count, bytes, end)
+    }
+
+    #[test]
+    fn a_claim_takes_what_was_read_up_to_its_limit() {
+        let bytes = |count: usize| count * RECORD_HEADER_BYTES as usize;
+        assert_eq!(read(&[], 10), (0, 0, 10));
+        assert_eq!(read(&[10, 12], 15), (2, bytes(2), 15), "tombstones after the last message go with it");
+        assert_eq!(read(&[10, 12], 10 + MOST), (2, bytes(2), 10 + MOST));
+        // One too many: the last message that begins within may end behind.
+        assert_eq!(read(&[10, 12], 11 + MOST), (1, bytes(1), 12));
+        assert_eq!(read(&[10, 12, 11 + MOST], 12 + MOST), (1, bytes(1), 12));
+        assert_eq!(read(&[10, 12, 10 + MOST], 12 + MOST), (2, bytes(2), 10 + MOST));
+    }
+
+    #[test]
+    fn more_tombstones_than_a_claim_takes_are_claimed_in_parts() {
+        assert_eq!(read(&[], 3 * MOST), (0, 0, 10 + MOST));
+        assert_eq!(read(&[3 * MOST], 3 * MOST + 2), (0, 0, 10 + MOST));
+        assert_eq!(read(&[10], 3 * MOST).2, 10 + MOST, "a message is shorter than a claim");
+        assert_eq!(read(&[10], 3 * MOST).0, 1);
+    }
+
+    #[test]
+    fn only_messages_below_the_end_of_a_run_are_of_it() {
+        let mut buffer = Vec::new();
+        for sequence in [5_u64, 7, 9] {
+            buffer.extend([&sequence.to_le_bytes()[..], &[0; RECORD_HEADER_BYTES as usize - 8]].concat());
+        }
+        for (end, count) in [(0, 0), (5, 0), (6, 1), (9, 2), (10, 3)] {
+            assert_eq!(below(end, &buffer).0, count);
+        }
+    }
+}
