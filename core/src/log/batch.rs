@@ -10,6 +10,7 @@ use super::layout::{
     FRAME_LONG, FRAME_TOMBSTONE,
 };
 use super::record::Record;
+use crate::error::{Code, Error, Result};
 
 /// Bytes of a COMMIT frame.
 pub(super) const COMMIT: usize = COMMIT_FRAME_BYTES as usize;
@@ -66,6 +67,25 @@ pub(super) fn first_batch(records: &[Record<'_>]) -> usize {
         extent = with;
     }
     records.len()
+}
+
+/// Refuses a message of several records that no batch may hold.
+pub(super) fn check_messages(records: &[Record<'_>]) -> Result<()> {
+    let mut rest = records;
+    while let Some((first, others)) = rest.split_first() {
+        let mut extent = Extent::of(std::slice::from_ref(first));
+        let count = others.iter().take_while(|record| record.is_continuation()).count();
+        for record in &others[..count] {
+            let one = Extent::of(std::slice::from_ref(record));
+            if !extent.goes_with(&one) {
+                let message = "a message of more than 1,024 records or 1 MiB, and it is one batch";
+                return Err(Error::new(Code::TOO_LARGE, message).with_value(u64::from(BATCH_BYTES_MAX)));
+            }
+            extent = extent.with(record);
+        }
+        rest = &others[count..];
+    }
+    Ok(())
 }
 
 /// Frames, and what their COMMIT will say.
@@ -191,6 +211,10 @@ mod tests {
         let mixed: Vec<_> = [small].into_iter().chain(long.iter().copied()).chain([small]).collect();
         assert_eq!(first_batch(&mixed), 1, "the long one begins the next batch");
         assert_eq!(first_batch(&mixed[1..]), 1_024);
+        assert!(check_messages(&mixed).is_ok() && check_messages(&of(3_000, 8)).is_ok());
+        long.push(slot);
+        let refused = check_messages(&long).expect_err("one too many");
+        assert_eq!(refused.code(), Code::TOO_LARGE);
     }
 
     #[test]

@@ -28,6 +28,7 @@ pub(super) const SPARE: &str = "spare.tmp";
 pub(super) const UNFINISHED: &str = "spare.new";
 
 const RETRY_AFTER: Duration = Duration::from_millis(200);
+const _: () = assert!(RETRY_AFTER.as_millis() <= 500, "writing resumes within 1 s of space coming back");
 /// How long a waiter sleeps before it looks whether the log was poisoned.
 const LOOK_AFTER: Duration = Duration::from_millis(50);
 const CHUNK_BYTES: usize = 1 << 20;
@@ -239,7 +240,7 @@ impl Spares {
     pub fn run(&self, state: &State, retain: impl Fn()) {
         self.adopt();
         loop {
-            match self.next_job() {
+            match self.next_job(state) {
                 Job::End => return,
                 Job::Retain => retain(),
                 Job::Probe(bytes) => {
@@ -250,12 +251,12 @@ impl Spares {
                     state.set_full(is_full);
                 }
                 Job::Make(bytes) => {
-                    let made = self.make_one(bytes);
+                    let made = self.make_one(bytes, state);
                     self.settle(made, bytes, None, state);
                 }
                 Job::Grow(spare, bytes) => {
                     let file = spare.file.clone();
-                    let grown = fill(&*file, spare.bytes, bytes, || self.stock().is_ending);
+                    let grown = fill(&*file, spare.bytes, bytes, || self.is_over(state));
                     let grown = grown.map(|is_done| is_done.then(|| Spare { bytes, ..spare.clone() }));
                     self.settle(grown, bytes, Some(spare), state);
                 }
@@ -263,11 +264,15 @@ impl Spares {
         }
     }
 
-    fn next_job(&self) -> Job {
+    fn next_job(&self, state: &State) -> Job {
         let mut stock = self.stock();
         loop {
             if stock.is_ending {
                 return Job::End;
+            }
+            if state.stopped() == Some(Code::IO) {
+                stock = self.changed.wait(stock).unwrap_or_else(PoisonError::into_inner);
+                continue;
             }
             if std::mem::take(&mut stock.is_retention_due) {
                 return Job::Retain;
@@ -296,11 +301,15 @@ impl Spares {
         }
     }
 
-    fn make_one(&self, bytes: u64) -> io::Result<Option<Spare>> {
+    fn is_over(&self, state: &State) -> bool {
+        self.stock().is_ending || state.stopped() == Some(Code::IO)
+    }
+
+    fn make_one(&self, bytes: u64, state: &State) -> io::Result<Option<Spare>> {
         if self.storage.free_bytes().is_ok_and(|free| free < bytes) {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        let Some(file) = make(&*self.storage, UNFINISHED, bytes, || self.stock().is_ending)? else { return Ok(None) };
+        let Some(file) = make(&*self.storage, UNFINISHED, bytes, || self.is_over(state))? else { return Ok(None) };
         let stock = self.stock();
         let is_free =
             |name: &String| stock.taken.as_ref() != Some(name) && stock.ready.iter().all(|spare| spare.name != *name);

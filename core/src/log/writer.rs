@@ -1,7 +1,7 @@
 //! Writer: the one who appends to a log. The module above tells how.
 
 use super::appender::{Appender, Queue, Writing};
-use super::batch::{Batch, first_batch};
+use super::batch::{Batch, check_messages, first_batch};
 use super::cursors::Cursors;
 use super::frame::Origin;
 use super::index::IndexWriter;
@@ -216,15 +216,19 @@ impl Log {
     /// IO with [`OUTCOME_UNKNOWN`] when the write itself failed. Of several batches the first ones may be written.
     pub fn append(&self, records: &[Record<'_>]) -> Result<u64> {
         let appender = &self.0.appender;
-        let last = self.each_batch(records, |records| {
+        self.each_batch(records, |records| {
             let (last, _) = appender.accept(records)?;
-            let mut writing = appender.held(&appender.writing);
-            if appender.state.written() < last { appender.drain(&mut writing).map(|()| last) } else { Ok(last) }
-        })?;
-        if appender.state.durable() < last {
-            appender.state.ask();
-        }
-        Ok(last)
+            {
+                let mut writing = appender.held(&appender.writing);
+                if appender.state.written() < last {
+                    appender.drain(&mut writing)?;
+                }
+            }
+            if appender.state.durable() < last {
+                appender.state.ask();
+            }
+            Ok(last)
+        })
     }
 
     /// Accepts records and returns the last sequence at once: they are written and synced together with what others
@@ -250,11 +254,19 @@ impl Log {
     pub fn append_durable(&self, records: &[Record<'_>]) -> Result<u64> {
         let appender = &self.0.appender;
         let mut is_asking = false;
-        let last = self.each_batch(records, |records| {
+        let accepted = self.each_batch(records, |records| {
             let (last, is_first) = appender.accept(records)?;
             is_asking |= is_first;
             Ok(last)
-        })?;
+        });
+        let last = match accepted {
+            Ok(last) => last,
+            Err(error) => {
+                // The batches before are accepted, and others count on whoever was the first to see to them.
+                appender.state.ask();
+                return Err(error);
+            }
+        };
         if appender.state.durable() < last && !appender.try_lead()? && is_asking {
             appender.state.ask();
         }
@@ -268,6 +280,7 @@ impl Log {
         mut work: impl FnMut(&[Record<'_>]) -> Result<u64>,
     ) -> Result<u64> {
         records.iter().try_for_each(Record::check)?;
+        check_messages(records)?;
         self.0.appender.state.check()?;
         let mut last = self.0.appender.state.written();
         while !records.is_empty() {
