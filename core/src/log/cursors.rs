@@ -7,9 +7,8 @@
 //!    sync, and one sync of both copies may lose both. A handle that did not itself sync the generation that counts
 //!    writes it again in place, byte for byte (after a failed writeback the page cache holds clean pages that the disk
 //!    does not have), and syncs that first. A process that stores alone pays for this once.
-//! 2. *A store that failed is taken back*: the bytes that were there before are written over it, so that the next one,
-//!    in any process, does not take a copy that the disk may not have for the one that counts. Then the handle is
-//!    poisoned, as a log is.
+//! 2. *A store that failed was none.* Its handle did not sync the generation that it may have written, so the next
+//!    store, in this process or another, falls under the first rule, over a description of its own.
 //! 3. The file is made whole before it gets its name (`positions`), so a full disk stops no store.
 //!
 //! One store serves everybody who waits in a process: the first to come stores for all that have queued while it, or
@@ -69,7 +68,6 @@ struct Queue {
     is_storing: bool,
     /// Generation that this handle synced last.
     synced_generation: Option<u64>,
-    poison: Option<Failure>,
 }
 
 #[derive(Debug)]
@@ -181,7 +179,7 @@ impl Cursors {
     ///
     /// # Errors
     /// ARGUMENT for a name, NO_SPACE for one group more than 1,000, BUSY when another process keeps the lock,
-    /// IO with [`OUTCOME_UNKNOWN`](crate::error::OUTCOME_UNKNOWN) when the disk refused (a fresh handle may try again),
+    /// IO with [`OUTCOME_UNKNOWN`](crate::error::OUTCOME_UNKNOWN) when the disk refused (it may be tried again),
     /// CORRUPT, FOREIGN, VERSION, FORKED.
     pub fn store(&self, positions: &[(&str, u64)]) -> Result<()> {
         let changes: Vec<_> = positions.iter().map(|(name, sequence)| (*name, Change::Raise(*sequence))).collect();
@@ -223,7 +221,7 @@ impl Cursors {
 
 impl Shared {
     fn is_usable(&self) -> bool {
-        self.fork_generation == fork::generation() && locked(&self.queue).poison.is_none()
+        self.fork_generation == fork::generation()
     }
 
     /// The file, if it is there.
@@ -272,17 +270,13 @@ impl Shared {
             }
             queue.is_storing = true;
             let round = std::mem::take(&mut queue.waiting);
-            let poison = queue.poison.clone();
             drop(queue);
-            let failure = poison.or_else(|| self.store_round(&round).err().map(|error| Failure::of(&error)));
+            let failure = self.store_round(&round).err().map(|error| Failure::of(&error));
             queue = locked(&self.queue);
             queue.is_storing = false;
             if let Some(failure) = failure {
                 for submission in &round {
                     let _ = submission.outcome.set(Err(failure.clone()));
-                }
-                if failure.value == OUTCOME_UNKNOWN {
-                    queue.poison = Some(failure);
                 }
             }
             self.is_done.notify_all();
@@ -306,14 +300,7 @@ impl Shared {
         if positions.list != newest.positions.list {
             positions.generation += 1;
             let bytes = encode(&positions, &self.log_id);
-            let mut before = vec![0; bytes.len()];
-            file.read_at(&mut before, newest.other_offset()).map_err(unknown)?;
-            let written = file.write_at(&bytes, newest.other_offset()).and_then(|()| file.sync_data());
-            if let Err(cause) = written {
-                // Best effort: with the disk gone there is nothing better, and the outcome is unknown anyhow.
-                let _ = file.write_at(&before, newest.other_offset());
-                return Err(unknown(cause));
-            }
+            file.write_at(&bytes, newest.other_offset()).and_then(|()| file.sync_data()).map_err(unknown)?;
             locked(&self.queue).synced_generation = Some(positions.generation);
         }
         for submission in refusals {
@@ -478,17 +465,12 @@ mod tests {
     }
 
     #[test]
-    fn handles_of_one_process_are_one_and_a_poisoned_one_is_left() {
+    fn handles_of_one_process_are_one() {
         let directory = tempfile::tempdir().expect("a directory");
         let open = || Cursors::open(directory.path(), LOG_ID).expect("opened");
         let (first, second) = (open(), open());
         assert!(Arc::ptr_eq(&first.0, &second.0));
         first.store(&[("group", 5)]).expect("stored");
         assert_eq!(second.get("group").expect("read"), Some(5));
-        locked(&first.0.queue).poison = Some(Failure { code: Code::IO, message: String::new(), value: 1 });
-        assert_eq!(second.store(&[("group", 6)]).expect_err("poisoned").value(), OUTCOME_UNKNOWN);
-        let fresh = open();
-        fresh.store(&[("group", 6)]).expect("a fresh one may try");
-        assert_eq!(fresh.get("group").expect("read"), Some(6));
     }
 }

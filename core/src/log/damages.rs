@@ -351,3 +351,18 @@ fn nothing_that_is_no_log_of_ours_is_touched() {
     let (found, end) = recover_on(&memory).expect("another log's frames are no frames of this one");
     assert_eq!((found.last_sequence, end.offset, found.cut_from), (0, 64, Some(1)));
 }
+
+#[test]
+fn a_proof_of_exactly_the_lost_record_is_one() {
+    let memory = Memory::default();
+    let mut segment = Segment::new(1);
+    segment.batch_of(1, 50);
+    segment.seal();
+    segment.bytes[70] ^= 1;
+    memory.put(&segment.name(), &segment.bytes);
+    let error = recover_on(&memory).expect_err("it was durable");
+    assert_eq!((error.code(), error.value()), (Code::CORRUPT, 1));
+    for part in ["at offset 64", "sequences 1 to 1", &segment.name(), "the COMMIT at offset 256"] {
+        assert!(error.message().contains(part), "{part}: {error}");
+    }
+}

@@ -25,6 +25,8 @@ struct Inner {
     failing: [AtomicU64; 2],
     operations: AtomicU64,
     locks: Mutex<Vec<u64>>,
+    /// Reads until these files have these bytes.
+    coming: Mutex<(u64, Vec<(String, Vec<u8>)>)>,
 }
 
 #[derive(Debug, Default)]
@@ -94,6 +96,26 @@ impl Memory {
         let mut names = locked(&self.0.names);
         names.seen.insert(name.to_string(), content.clone());
         names.durable.insert(name.to_string(), content);
+    }
+
+    /// After so many reads the files have these bytes, for those too who have them open.
+    pub(crate) fn change_after(&self, reads: u64, files: Vec<(String, Vec<u8>)>) {
+        *locked(&self.0.coming) = (reads, files);
+    }
+
+    fn change_now(&self) {
+        let mut coming = locked(&self.0.coming);
+        if coming.0 > 0 {
+            coming.0 -= 1;
+            return;
+        }
+        for (name, bytes) in coming.1.drain(..) {
+            let known = locked(&self.0.names).seen.get(&name).cloned();
+            match known {
+                Some(content) => locked(&content.0).seen = bytes,
+                None => self.put(&name, &bytes),
+            }
+        }
     }
 
     /// What a program sees of a file.
@@ -230,6 +252,7 @@ impl Drop for MemoryLock {
 
 impl LogFile for MemoryFile {
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        Memory(self.inner.clone()).change_now();
         let both = locked(&self.content.0);
         let rest = both.seen.get(offset as usize..).unwrap_or_default();
         let count = rest.len().min(into.len());

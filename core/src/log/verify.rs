@@ -145,3 +145,79 @@ impl Reading<'_, '_> {
         Ok(segment::firsts(&names).last().is_some_and(|newest| *newest > self.segment.header.first_sequence))
     }
 }
+
+#[cfg(all(test, target_os = "linux", not(miri)))]
+mod tests {
+    use super::super::memory::Memory;
+    use super::super::testing::Segment;
+    use super::super::{Log, LogOptions, Record};
+    use super::*;
+    use crate::sync::{AtomicBool, Ordering};
+    use std::sync::{Arc, Mutex};
+
+    #[test]
+    fn a_writer_may_go_on_between_any_two_reads() {
+        let mut segment = Segment::new(1);
+        segment.batch_of(2, 50);
+        let mut torn = segment.clone();
+        segment.batch_of(3, 50);
+        torn.bytes.extend(&segment.bytes[torn.bytes.len()..][..100]);
+        segment.batch_of(1, 50);
+        segment.seal();
+        let mut next = Segment::new(segment.next);
+        next.batch_of(4, 50);
+        for bytes in [&mut segment.bytes, &mut torn.bytes, &mut next.bytes] {
+            bytes.resize(4_096, 0);
+        }
+        let mut seen = Vec::new();
+        for reads in 0..40 {
+            for has_next in [false, true] {
+                let memory = Memory::default();
+                memory.put(&torn.name(), &torn.bytes);
+                let mut coming = vec![(segment.name(), segment.bytes.clone())];
+                coming.extend(has_next.then(|| (next.name(), next.bytes.clone())));
+                memory.change_after(reads, coming);
+                let verified = verify_on(&memory, None).unwrap_or_else(|error| panic!("{reads} {has_next}: {error}"));
+                assert_eq!(verified.records, verified.last_sequence, "{reads} {has_next}");
+                seen.push(verified.last_sequence);
+            }
+        }
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen, [2, 6, 10], "before, and after, and never in between");
+    }
+
+    #[test]
+    fn what_a_live_writer_is_writing_is_no_damage() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let options = LogOptions { segment_bytes: 65_536, ..LogOptions::default() };
+        let log = Log::open(directory.path(), &options).expect("opened");
+        let is_over = AtomicBool::new(false);
+        let payload = [7; 900];
+        log.append(&[Record { payload: &payload, ..Record::default() }; 3]).expect("appended");
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    log.append_durable(&[Record { payload: &payload, ..Record::default() }; 9]).expect("appended");
+                }
+            });
+            for _ in 0..40 {
+                let before = log.written_sequence();
+                let seen = verify(directory.path(), None);
+                is_over.fetch_or(seen.is_err(), Ordering::Relaxed);
+                let seen = seen.expect("nothing is damaged");
+                assert!(seen.last_sequence >= before && seen.records == seen.last_sequence, "{seen:?}");
+            }
+            is_over.store(true, Ordering::Relaxed);
+        });
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let (to, total) = (told.clone(), log.written_sequence());
+        let progress: ProgressFn = Arc::new(move |progress| to.lock().expect("free").push(progress));
+        log.close().expect("closed");
+        let seen = verify(directory.path(), Some(&progress)).expect("whole");
+        assert_eq!((seen.last_sequence, seen.torn_bytes), (total, 0));
+        let last = *told.lock().expect("free").last().expect("told");
+        assert_eq!((last.done_bytes, last.total_bytes), (seen.bytes, seen.bytes));
+        assert_eq!(verify(directory.path().join("none"), None).expect_err("nothing").code(), Code::NOT_FOUND);
+    }
+}
