@@ -7,6 +7,7 @@ import { native } from './native.ts';
 
 export type { Batch } from './batch.ts';
 export { type Checkpoint, Checkpoints, type Place } from './checkpoint/checkpoints.ts';
+export type { RecoverOptions, Recovery } from './checkpoint/recovery.ts';
 export type { Consumer, ConsumerOptions } from './consumer.ts';
 export type { Progress } from './errand.ts';
 export { type Code, TailraceError } from './error.ts';

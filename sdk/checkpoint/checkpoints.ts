@@ -9,6 +9,7 @@ import { failure, wrongArgument } from '../error.ts';
 import { native } from '../native.ts';
 import { decodeEntry, type Entry, encodeEntry } from './entry.ts';
 import { type Database, openDatabase, refused } from './lmdb.ts';
+import { type RecoverOptions, type Recovery, recoverFrom } from './recovery.ts';
 
 /** How many checkpoints are kept of each state. */
 const KEPT = 2;
@@ -106,6 +107,16 @@ export class Checkpoints {
     if (rotten.length === 0) return undefined;
     const which = `checkpoint ${rotten.join(' and ')} of ${JSON.stringify(stateId)}`;
     throw failure('ERR_CORRUPT', `${which} in ${this.directory} is not what was written: its checksum is wrong`);
+  }
+
+  /**
+   * The newest checkpoint of a state whose checksum holds, and every record of the log after it, in order, exactly once.
+   *
+   * Rejects with ERR_GONE when the log no longer has those records, ERR_CORRUPT when it has fewer than the state contains,
+   * and what `newest` and a reader of the log reject with.
+   */
+  async recover(stateId: string, options: RecoverOptions): Promise<Recovery> {
+    return recoverFrom(this.newest(stateId, options.checkpointId), options);
   }
 
   /** Log sequence that records must be kept from: of the older checkpoint that is kept, of all states; none without. */

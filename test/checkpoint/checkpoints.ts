@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { Checkpoints } from '../../sdk/index.ts';
+import { Checkpoints, Log } from '../../sdk/index.ts';
 import { failureOf } from '../scratch.ts';
 
 const test = suite('checkpoints');
@@ -126,6 +126,45 @@ test('a process killed between two checkpoints leaves the one that was acknowled
   await using checkpoints = await Checkpoints.open(directory);
   assert.is(checkpoints.newest('book')?.sequence, 20n);
   assert.equal(checkpoints.newest('book')?.state, new Uint8Array(50_000).fill(20));
+});
+
+test('a state is recovered from a checkpoint and every record after it, once', async () => {
+  const [directory, path] = [place(), place()];
+  await using checkpoints = await Checkpoints.open(directory);
+  await using log = await Log.open(path, { segmentBytes: 65_536 });
+  const numbers = (count: number, first: number) =>
+    Array.from({ length: count }, (_, index) => bytes(`${first + index}`));
+  await log.append(numbers(2_000, 1));
+  await checkpoints.checkpoint('sum', bytes('at 2000'), { sequence: 2_000n });
+  await log.append(numbers(3_000, 2_001));
+  await checkpoints.checkpoint('sum', bytes('at 5000'), { sequence: 5_000n });
+  await log.append(numbers(1_234, 5_001));
+  for (const [checkpointId, first] of [
+    [undefined, 5_001],
+    [1, 2_001],
+  ] as const) {
+    const recovery = await checkpoints.recover('sum', { log: path, checkpointId });
+    assert.is(text(recovery.checkpoint?.state), `at ${first - 1}`);
+    assert.is(recovery.lastSequence, 6_234n);
+    let next = first;
+    for await (const batch of recovery.records) {
+      for (const message of batch) assert.is(message.text(), String(next++));
+    }
+    assert.is(next, 6_235);
+  }
+});
+
+test('a state that the log cannot bring up to date is not recovered', async () => {
+  const [directory, path] = [place(), place()];
+  await using checkpoints = await Checkpoints.open(directory);
+  await using log = await Log.open(path, { segmentBytes: 65_536 });
+  for (let count = 0; count < 10; count += 1) await log.append(new Uint8Array(30_000));
+  await checkpoints.checkpoint('ahead', bytes('x'), { sequence: 11n });
+  await checkpoints.checkpoint('behind', bytes('x'), { sequence: 1n });
+  assert.is((await failureOf(() => checkpoints.recover('ahead', { log: path }))).code, 'ERR_CORRUPT');
+  assert.ok((await log.trim(8n)) > 0);
+  assert.is((await failureOf(() => checkpoints.recover('behind', { log: path }))).code, 'ERR_GONE');
+  assert.is((await failureOf(() => checkpoints.recover('new', { log: path }))).code, 'ERR_GONE');
 });
 
 test('wrong arguments are refused with a sentence', async () => {
