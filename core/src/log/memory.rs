@@ -14,6 +14,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 const SECTOR: usize = 512;
 
+/// A file's name and content.
+type NamedBytes = (String, Vec<u8>);
+
 /// A directory; clones are the same one.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Memory(Arc<Inner>);
@@ -26,7 +29,7 @@ struct Inner {
     operations: AtomicU64,
     locks: Mutex<Vec<u64>>,
     /// Reads until these files have these bytes.
-    coming: Mutex<(u64, Vec<(String, Vec<u8>)>)>,
+    coming: Mutex<(u64, Vec<NamedBytes>)>,
 }
 
 #[derive(Debug, Default)]
@@ -99,7 +102,7 @@ impl Memory {
     }
 
     /// After so many reads the files have these bytes, for those too who have them open.
-    pub(crate) fn change_after(&self, reads: u64, files: Vec<(String, Vec<u8>)>) {
+    pub(crate) fn change_after(&self, reads: u64, files: Vec<NamedBytes>) {
         *locked(&self.0.coming) = (reads, files);
     }
 
