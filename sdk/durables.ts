@@ -29,7 +29,8 @@ export class Durables {
    * or with ERR_TIMED_OUT; what was written stays written.
    */
   async wait(sequence: number, options: WaitOptions = {}): Promise<void> {
-    if (this.#isDurable(sequence)) return;
+    // One that is there already waits its turn all the same: those before it are told first.
+    const isDurable = this.#isDurable(sequence);
     options.signal?.throwIfAborted();
     await new Promise<void>((resolve, reject) => {
       const { signal, timeoutMs } = options;
@@ -53,7 +54,8 @@ export class Durables {
       let place = this.#waits.length;
       while (place > 0 && this.#waits[place - 1]!.sequence > sequence) place -= 1;
       this.#waits.splice(place, 0, wait);
-      this.#sleep();
+      if (isDurable) this.#settle();
+      else this.#sleep();
     });
   }
 
