@@ -13,7 +13,8 @@
 //! `recorded_position` and `durable_sequence` are stored before the ring is looked at: a recorder before this one may
 //! have died between its pwrite and these stores, and with a full ring nobody else would ever make them.
 //!
-//! An id is stored byte by byte. A recorder that dies in between leaves the beginning of one, of a log that has no
+//! A new id is the last word of a binding: whoever sees it sees the base, a `durable_sequence` of this log and the link to
+//! it. It is stored byte by byte. A recorder that dies in between leaves the beginning of one, of a log that has no
 //! record of this channel yet; the next with the same log takes that for what it is.
 
 use crate::error::{Code, Result};
@@ -21,7 +22,7 @@ use crate::layout::Recorder;
 use crate::log::Log;
 use crate::log::frame::Origin;
 use crate::os::fail;
-use crate::region::Shared;
+use crate::region::{Shared, link};
 use crate::ring::{Ring, step};
 use crate::sync::Ordering;
 
@@ -132,7 +133,12 @@ pub(super) fn bind(shared: &Shared, ring: &Ring<'_>, log: &Log, rebase: bool) ->
     if rebase {
         ring.unbind(recorder);
     }
+    // A hint, there before anybody sees an id to compare it with; who cannot follow it is told to say where the log is.
+    let _ = link::store(shared, ring.channel(), log.path());
+    step("recorder.linked");
     if plan.is_new {
+        // What was durable of another log is not of this one.
+        ring.store_durable(shared, recorder, found.last, None);
         ring.bind(recorder, plan.base, &found.log_id);
     }
     step("recorder.bound");

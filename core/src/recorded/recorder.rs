@@ -26,7 +26,7 @@ use crate::error::{Code, Result};
 use crate::layout::{ROLE_TOOL, RUNTIME_RUST};
 use crate::log::{Log, LogOptions};
 use crate::os::{absolute, fail, refused};
-use crate::region::{Joining, Region, Seat, Shared, link};
+use crate::region::{Joining, Region, Seat, Shared};
 use crate::ring::{Ring, step};
 use crate::sync::{Ordering, full_fence};
 use std::fmt;
@@ -121,9 +121,6 @@ impl Recorder {
     pub fn start(region: &Region, channel: &str, log: impl AsRef<Path>, options: &RecorderOptions) -> Result<Self> {
         let path = absolute(log.as_ref())?;
         let (mut recorder, desk) = Self::open(region, channel, options, || Log::open(&path, &options.log))?;
-        // A hint; who cannot follow it is told to say where the log is.
-        let _ = link::store(&recorder.shared, recorder.ring.channel(), &path);
-        step("recorder.linked");
         let thread = std::thread::Builder::new()
             .name("tailrace-record".into())
             .spawn(move || desk.work())
