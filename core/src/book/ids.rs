@@ -1,17 +1,17 @@
 //! Ids: from (account, client order id) to the slot of the live order.
 //!
 //! Two tables, both as large as they can ever need to be and made at the start, with open addressing. Of the current
-//! one only as much is in use as keeps it an eighth full (half full at its full length): nearly every id is found at
-//! the first place, and a small book stays in the cache. When it must grow or may shrink, the other one takes over and
-//! entries move at most 8 a command; until they have, both are asked.
+//! one only as much is in use as keeps it half full at most, so a small book stays in the cache; while it is small, an
+//! eighth, so that nearly every id is found at the first place. When it must grow or may shrink, the other one takes
+//! over and entries move at most 8 a command; until they have, both are asked.
 //!
 //! An entry is `slot << 32 | tag`, the tag being 32 bits of a mix under a key nobody outside knows: no client can
 //! choose ids that collide, and where an entry stands shows nowhere. Deletion shifts back what follows, so there are
 //! no tombstones and no rehash.
 //!
-//! A move ends before the next must start: a table of S grows at S / 8 entries and has moved them and looked at its S
-//! places after S / 64 + S / 64 commands; it shrinks below S / 32 entries, which takes S / 256 + S / 64. A command
-//! inserts once.
+//! A move ends before the next must start: a table of S grows at S / 2 entries or fewer and has moved them and looked
+//! at its S places after S / 16 + S / 64 commands; it shrinks below S / 32 entries, which takes S / 256 + S / 64. A
+//! command inserts once.
 
 use super::hash::mix;
 use alloc::vec;
@@ -20,6 +20,8 @@ use alloc::vec::Vec;
 const EMPTY: u64 = u64::MAX;
 /// The smallest part of a table that is used.
 const LENGTH_MIN: usize = 64;
+/// Up to this length a table is kept an eighth full.
+const SPARSE_MAX: usize = 1 << 15;
 /// Entries moved, and places looked at, by one command.
 const MOVES_MAX: u32 = 8;
 const LOOKS_MAX: u32 = 64;
@@ -115,8 +117,10 @@ impl Ids {
 
     #[inline(always)]
     pub fn insert(&mut self, tag: u32, slot: u32) {
-        if 8 * self.current.count > self.current.mask && self.current.mask + 1 < self.current.entries.len() {
-            self.turn(2 * (self.current.mask + 1));
+        let length = self.current.mask + 1;
+        let part = if length <= SPARSE_MAX { 8 } else { 2 };
+        if part * self.current.count >= length && length < self.current.entries.len() {
+            self.turn(2 * length);
         }
         self.current.insert(u64::from(slot) << 32 | u64::from(tag));
     }
