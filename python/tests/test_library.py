@@ -78,7 +78,7 @@ def test_functions_have_the_types_of_the_table() -> None:
     loaded = library.load()
     for name in library.Library.__slots__:
         function = getattr(loaded, name)
-        answer, arguments = SIGNATURES[f"tr_{name.removesuffix('_at')}"]
+        answer, arguments = SIGNATURES[f"tr_{name.removesuffix('_at').removesuffix('_waiting')}"]
         assert function.restype is answer
         assert len(function.argtypes) == len(arguments)
     assert loaded.write.argtypes != loaded.write_at.argtypes  # type: ignore[attr-defined]

@@ -55,17 +55,18 @@ pub fn layout() -> String {
     text
 }
 
-const BASE: &str = r#"import os
+const BASE: &str = r##"import os
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Literal
 
 
 class TailraceError(Exception):
     """A call failed: what happened, what was seen, and what to do next.
 
     `code` is one of the table, the same in every language. `value` is the bytes needed with
-    ERR_TOO_LARGE, a process id with ERR_BUSY, else 0. The operating system's error, where there
-    is one, is the cause.
+    ERR_TOO_LARGE, a process id with ERR_BUSY, the oldest sequence with ERR_GONE of a log, 1 with
+    ERR_IO when the outcome is unknown, else 0. The operating system's error, where there is one,
+    is the cause.
     """
 
     code: str = "ERR_INTERNAL"
@@ -77,7 +78,19 @@ class TailraceError(Exception):
         self.value = value
         if os_errno:
             self.__cause__ = OSError(os_errno, os.strerror(os_errno))
-"#;
+
+    @property
+    def outcome(self) -> Literal["unknown"] | None:
+        """Says "unknown" when nobody knows whether the record is on disk: the disk failed while it
+        was being written.
+        """
+        return "unknown" if self.code == "ERR_IO" and self.value == 1 else None
+
+    @property
+    def oldest_sequence(self) -> int | None:
+        """With ERR_GONE of a log: the oldest sequence that is kept."""
+        return self.value if self.code == "ERR_GONE" and self.value else None
+"##;
 
 /// One exception for each code, and the tables.
 pub fn errors() -> String {

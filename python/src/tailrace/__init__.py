@@ -12,6 +12,9 @@ A :class:`Region` is a file in shared memory with up to 256 channels. A *queue* 
             for message in consumer.poll(256):
                 print(message.sequence, message.payload)
 
+A *recorded* stream is kept in a log on disk (:meth:`Region.record`), and can be read from any sequence or time; a
+:class:`Log` can be written and read without a region, too.
+
 Full and empty are answers (False, 0, an empty batch), not errors. Everything else that goes wrong is a
 :class:`TailraceError`, with one subclass per code.
 """
@@ -41,8 +44,12 @@ from ._generated.errors import (
 )
 from .batch import HEADER, Batch, Message
 from .consumer import Batches, Consumer, Taken
+from .log import Log
+from .log_reader import LogReader
 from .producer import Producer
+from .recorder import Recorder, RecorderStatus
 from .region import Region
+from .report import GroupStat, LogStat, Repaired, SegmentStat, Verified
 
 __all__ = [
     "HEADER",
@@ -58,19 +65,28 @@ __all__ = [
     "ForeignError",
     "ForkedError",
     "GoneError",
+    "GroupStat",
     "InternalError",
     "IoError",
+    "Log",
+    "LogReader",
+    "LogStat",
     "Message",
     "NoSpaceError",
     "NotFoundError",
     "PermissionDeniedError",
     "Producer",
+    "Recorder",
+    "RecorderStatus",
     "Region",
+    "Repaired",
+    "SegmentStat",
     "TailraceError",
     "Taken",
     "TimedOutError",
     "TooLargeError",
     "UnsupportedError",
+    "Verified",
     "VersionError",
     "now",
 ]

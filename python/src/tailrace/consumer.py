@@ -2,7 +2,8 @@
 
 Two ways out. `poll` copies messages and is done with them: who dies after it has had them. `take` copies them too but
 leaves them claimed until they are released: who dies in between loses nothing, another consumer gets them, flagged.
-Iteration takes where it can, and releases a batch when the next is asked for.
+Iteration takes where it can, and releases a batch when the next is asked for. A member of a group takes, too; who reads
+a recorded channel alone, or a log, has nothing to take.
 
 Batches are copied into rooms: buffers with room for as many records as were asked for. A room is used again when nobody
 has it any more, neither a batch nor an array or view made from one; the reference count says so. So a loop that drops
@@ -25,8 +26,9 @@ import numpy as np
 from ._generated.errors import NUMBERS, ArgumentError, UnsupportedError
 from ._generated.layout import CLAIM_MAX, SLOT_PAYLOAD
 from .batch import EMPTY, Array, Batch, Message, record_bytes
-from .library import Function, Library, failure
+from .library import Function, Library, checked, failure
 from .readiness import Readiness
+from .start import From, encode_start
 from .waiting import slices, wait
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ BATCH: Final = 256
 _ROOMS_MAX: Final = 4
 _ROOM_BYTES_MIN: Final = 1 << 16
 _TOO_LARGE: Final = NUMBERS["ERR_TOO_LARGE"]
+_TIMED_OUT: Final = NUMBERS["ERR_TIMED_OUT"]
 _ALL: Final = -1
 
 
@@ -104,6 +107,7 @@ class Consumer:
         "__weakref__",
         "_claim",
         "_close",
+        "_first",
         "_handle",
         "_left",
         "_library",
@@ -113,13 +117,17 @@ class Consumer:
         "_poll",
         "_room_bytes",
         "_rooms",
+        "_take",
         "_takes",
         "channel",
     )
 
-    def __init__(self, library: Library, handle: int, channel: str) -> None:
+    def __init__(self, library: Library, handle: int, channel: str, is_recorded: bool = False) -> None:
         self._library = library
-        self._poll = library.poll
+        self._poll = library.poll_waiting if is_recorded else library.poll
+        self._take = library.take_waiting if is_recorded else library.take
+        # Sequence of the message at position 0, of a ring; log sequences are positions themselves.
+        self._first = 0 if is_recorded else 1
         self._handle = ctypes.c_int64(handle)
         self._close = weakref.finalize(self, library.close, handle)
         self._rooms: deque[_Room] = deque(maxlen=_ROOMS_MAX)
@@ -144,14 +152,15 @@ class Consumer:
         return batch
 
     def take(self, limit: int = BATCH, timeout: float | None = 0.0) -> Taken:
-        """Up to `limit` messages of a queue, claimed until they are released; empty when there is none.
+        """Up to `limit` messages of a queue, or of a group's channel, claimed until they are released; empty when there
+        is none.
 
         With a `timeout` it waits so many seconds for the first one (None: for ever). One claim at a time: until it is
         released, another `take` or `poll` raises BusyError.
         """
-        batch = self._fill(self._library.take, limit)
+        batch = self._fill(self._take, limit)
         if not batch._count and timeout != 0.0:
-            batch = self._wait_and_fill(self._library.take, limit, timeout)
+            batch = self._wait_and_fill(self._take, limit, timeout)
         if batch._count:
             self._claim = self._claim + 2 | 1
         return Taken(self, self._claim if batch._count else -1, batch)
@@ -275,13 +284,39 @@ class Consumer:
         """Waits until there is something to poll; False when `timeout` seconds have passed (None: waits for ever)."""
         return self._left is not None or wait(self._library, self._handle, timeout)
 
+    def seek(self, from_: From) -> int:
+        """Goes on somewhere else, on a recorded channel, and returns the sequence that is next then; 0 while the
+        channel has no log. A group goes there as a whole, and only forward. GoneError with `oldest_sequence`."""
+        sequence = checked(self._library.seek(self._handle, *encode_start(from_)))
+        self._left = None
+        return sequence
+
+    def commit(self, timeout: float | None = None) -> int:
+        """Makes the position of this consumer's group durable: everything below it was released. Returns it, the lowest
+        sequence that is not finished, when it is on disk.
+
+        Waits at most `timeout` seconds (None: for ever) for the records below it to be on disk, which they never are
+        while no recorder lives, and raises TimedOutError then; nothing was stored.
+        """
+        # Each try counts the position anew, and needs a sync that begins after that, however long it takes.
+        for slice_ns in slices(timeout, is_growing=True):
+            result = self._library.commit(self._handle, slice_ns)
+            if result != _TIMED_OUT:
+                break
+        return checked(result)
+
+    @property
+    def position(self) -> int:
+        """Next position to read; of a recorded channel the next log sequence, 0 while it has no number."""
+        if self._left is not None:
+            return int(self._left.headers["sequence"][0]) - self._first
+        return checked(self._library.position(self._handle))
+
     @property
     def depth(self) -> int:
         """Positions that were written and not yet taken."""
-        result = self._library.depth(self._handle)
-        if result < 0:
-            raise failure(result)
-        return result
+        left = 0 if self._left is None else len(self._left)
+        return checked(self._library.depth(self._handle)) + left
 
     @property
     def lost(self) -> int:

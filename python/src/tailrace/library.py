@@ -2,7 +2,8 @@
 
 Functions are bound twice over. Calls that never wait (write, poll, release) keep the interpreter's lock: letting go of
 it and taking it back costs more than the call, and under load a thread that lets go may wait five milliseconds for its
-return. Calls that may wait (wait, send, open, close) let go of it, so that other threads run.
+return. Calls that may wait (wait, send, open, close, and all that touches a log) let go of it, so that other threads
+run.
 
 The types come from the generated table, but for two: the payload of a single write is a `c_char_p`, which takes nothing
 but bytes, where a `c_void_p` would take an integer for an address and a string for wide characters; and the two numbers
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -34,27 +36,47 @@ class Library:
     __slots__ = (
         "channels",
         "close",
+        "commit",
         "create_channel",
         "depth",
         "gather",
         "keep",
         "last_error",
         "last_sequence",
+        "last_value",
+        "log_append",
+        "log_open",
+        "log_reader",
+        "log_repair",
+        "log_sequences",
+        "log_stat",
+        "log_sync",
+        "log_trim",
+        "log_verify",
         "notify",
         "open_consumer",
         "open_producer",
+        "open_recorded",
         "poll",
+        "poll_waiting",
+        "position",
+        "record",
+        "recorder_status",
         "region_close",
         "region_create",
         "region_open",
         "region_open_or_create",
         "region_remove",
         "release",
+        "seek",
         "send",
+        "send_durable",
         "stats",
         "take",
+        "take_waiting",
         "version",
         "wait",
+        "wait_durable",
         "write",
         "write_at",
         "write_batch",
@@ -78,9 +100,27 @@ class Library:
         self.stats = bound(waiting, "tr_stats")
         self.open_producer = bound(waiting, "tr_open_producer")
         self.open_consumer = bound(waiting, "tr_open_consumer")
+        self.open_recorded = bound(waiting, "tr_open_recorded")
+        self.record = bound(waiting, "tr_record")
+        self.recorder_status = bound(waiting, "tr_recorder_status")
         self.close = bound(waiting, "tr_close")
         self.send = bound(waiting, "tr_send")
+        self.send_durable = bound(waiting, "tr_send_durable")
         self.wait = bound(waiting, "tr_wait")
+        self.wait_durable = bound(waiting, "tr_wait_durable")
+        self.commit = bound(waiting, "tr_commit")
+        self.seek = bound(waiting, "tr_seek")
+        self.log_open = bound(waiting, "tr_log_open")
+        self.log_append = bound(waiting, "tr_log_append")
+        self.log_sync = bound(waiting, "tr_log_sync")
+        self.log_trim = bound(waiting, "tr_log_trim")
+        self.log_reader = bound(waiting, "tr_log_reader")
+        self.log_stat = bound(waiting, "tr_log_stat")
+        self.log_verify = bound(waiting, "tr_log_verify")
+        self.log_repair = bound(waiting, "tr_log_repair")
+        # What reads a log may wait for a disk.
+        self.poll_waiting = bound(waiting, "tr_poll", records)
+        self.take_waiting = bound(waiting, "tr_take", records)
         self.notify = bound(keeping, "tr_notify")
         self.write = bound(keeping, "tr_write", {1: ctypes.c_char_p})
         self.write_at = bound(keeping, "tr_write")
@@ -93,7 +133,10 @@ class Library:
         self.release = bound(keeping, "tr_release")
         self.keep = bound(keeping, "tr_keep")
         self.depth = bound(keeping, "tr_depth")
+        self.position = bound(keeping, "tr_position")
+        self.log_sequences = bound(keeping, "tr_log_sequences")
         self.last_error = bound(keeping, "tr_last_error")
+        self.last_value = bound(keeping, "tr_last_value")
         self.version = bound(keeping, "tr_version")
         layout_hash = bound(keeping, "tr_layout_hash")()
         if layout_hash != LAYOUT_HASH:
@@ -154,9 +197,10 @@ def pointer(array: Any) -> Any:
         return array.__array_interface__["data"][0]
 
 
-def failure(code: int, value: int = 0) -> TailraceError:
+def failure(code: int) -> TailraceError:
     """The exception for a negative answer, with what this thread's last failed call had to say."""
     library = load()
+    value = library.last_value()
     text = ctypes.create_string_buffer(1024)
     os_errno = ctypes.c_int32()
     length = library.last_error(text, len(text), ctypes.byref(os_errno))
@@ -165,3 +209,21 @@ def failure(code: int, value: int = 0) -> TailraceError:
         library.last_error(text, len(text), ctypes.byref(os_errno))
     message = text.value.decode("utf-8", "replace")
     return CLASSES.get(code, InternalError)(message, os_errno=os_errno.value, value=value)
+
+
+def checked(result: int) -> int:
+    """The answer, unless it is a failure."""
+    if result < 0:
+        raise failure(result)
+    return result
+
+
+def report(call: Callable[[Any, int], int], length: int = 1 << 16) -> Any:
+    """The JSON that a call writes where it is told to; once more when `length` is no room."""
+    while True:
+        text = ctypes.create_string_buffer(length)
+        needed = checked(call(text, length))
+        if needed <= length:
+            return json.loads(text.raw[:needed])
+        # It may have grown once more by the next call.
+        length = needed * 2

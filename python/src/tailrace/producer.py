@@ -12,15 +12,17 @@ import ctypes
 import weakref
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from ._generated import signatures
 from ._generated.errors import NUMBERS, ArgumentError
 from ._generated.layout import SLOT_PAYLOAD
-from .library import Library, failure, pointer
-from .waiting import slices
+from .arguments import chosen
+from .library import Library, checked, failure, pointer
+from .waiting import slices, wait_durable
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer, Self
@@ -29,6 +31,10 @@ _LENGTHS: Final = tuple(ctypes.c_uint64(length) for length in range(SLOT_PAYLOAD
 _TYPES: Final = {number: ctypes.c_uint32(number) for number in range(256)}
 _TYPE_MAX: Final = 2**32 - 1
 _TIMED_OUT: Final = NUMBERS["ERR_TIMED_OUT"]
+_MEMORY: Final = signatures.LEVEL_MEMORY
+LEVELS: Final = {"memory": _MEMORY, "wal": signatures.LEVEL_WAL, "replicated": signatures.LEVEL_REPLICATED}
+
+Durability = Literal["memory", "wal", "replicated"]
 
 
 class Producer:
@@ -106,22 +112,52 @@ class Producer:
         starts = lengths.cumsum() - lengths + np.uint64(address(memoryview(joined)) or 0)
         return self._library.write_batch(self._handle, pointer(starts), pointer(lengths), count, message_type)
 
-    def send(self, payload: Buffer, type: int = 0, timeout: float | None = None) -> int:
+    def send(
+        self,
+        payload: Buffer,
+        type: int = 0,
+        timeout: float | None = None,
+        durability: Durability = "memory",
+    ) -> int:
         """Writes one message as soon as there is room, and returns its sequence.
 
         Waits at most `timeout` seconds (None: for ever) and raises TimedOutError then. Ctrl-C ends the wait, and other
         threads run meanwhile.
+
+        With durability 'wal' it returns when a recorder has the message on this machine's disk. UnsupportedError: the
+        channel has no log; DiskFullError or IoError: the log has stopped before the message was written. Once it is in
+        the channel it will be recorded, over a full disk and over the death of the recorder, and also when the time is
+        up; only a disk that fails is an IoError then, whose `outcome` is 'unknown'.
         """
-        message_type = checked_type(type)
+        message_type, level = checked_type(type), chosen(LEVELS, durability, "durability")
         view = contiguous(payload, "send")
         start, length = address(view), view.nbytes
+        if level != _MEMORY:
+            return self._send_durable((start, length, message_type, level), timeout)
         for slice_ns in slices(timeout):
             result = self._library.send(self._handle, start, length, message_type, slice_ns)
             if result != _TIMED_OUT:
                 break
-        if result < 0:
-            raise failure(result)
-        return result
+        return checked(result)
+
+    def _send_durable(self, message: tuple[int | None, int, int, int], timeout: float | None) -> int:
+        sequence = 0
+        for slice_ns in slices(timeout):
+            if sequence:
+                result = self._library.wait_durable(self._handle, sequence, slice_ns) or _TIMED_OUT
+            else:
+                result = self._library.send_durable(self._handle, *message, slice_ns)
+                # Of a message that is in the channel already, the sequence comes with the time-out.
+                sequence = self._library.last_value() if result == _TIMED_OUT else max(result, 0)
+            if result != _TIMED_OUT:
+                break
+        checked(result)
+        return sequence
+
+    def wait_durable(self, sequence: int, timeout: float | None = None) -> bool:
+        """Waits until the message of this sequence is on disk; False when `timeout` seconds have passed (None: waits
+        for ever). UnsupportedError: the channel has no log; IoError: the log failed, and its `outcome` is 'unknown'."""
+        return wait_durable(self._library, self._handle, sequence, timeout)
 
     @property
     def last_sequence(self) -> int:

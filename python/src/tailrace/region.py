@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import weakref
 from types import TracebackType
@@ -11,17 +10,19 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ._generated import layout, signatures
 from ._generated.errors import ArgumentError
+from .arguments import Path, chosen, count, encoded, encoded_path
 from .consumer import Consumer
-from .library import Function, Library, failure, load
-from .producer import Producer
+from .library import Function, Library, checked, load, report
+from .log import encode_writing
+from .producer import LEVELS, Durability, Producer
+from .recorder import Recorder
+from .start import From, encode_start
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-Path = str | os.PathLike[str]
 Kind = Literal["queue", "stream"]
 Foreign = Literal["document", "code"]
-From = Literal["latest", "oldest"]
 
 LIMIT_BYTES: Final = 64 << 20
 _KINDS: Final = {"queue": layout.CHANNEL_QUEUE, "stream": layout.CHANNEL_STREAM}
@@ -29,11 +30,6 @@ _FOREIGN: Final = {
     None: 0,
     "document": layout.CHANNEL_FOREIGN_DOCUMENT,
     "code": layout.CHANNEL_FOREIGN_CODE,
-}
-_FROM: Final = {
-    None: signatures.FROM_DEFAULT,
-    "latest": signatures.FROM_LATEST,
-    "oldest": signatures.FROM_OLDEST,
 }
 
 
@@ -63,9 +59,9 @@ class Region:
         """Makes a region file and opens it; ExistsError when there is one."""
         library = load()
         flags = _open_flags(hugepages=hugepages, lock_memory=lock_memory)
-        limit, milliseconds = _count(limit_bytes, "limit_bytes"), _count(lock_timeout_ms, "lock_timeout_ms", 0)
-        handle = library.region_create(_encoded_path(path), limit, _count(mode, "mode"), milliseconds, flags)
-        return cls(library, _checked(handle), os.fspath(path))
+        limit, milliseconds = count(limit_bytes, "limit_bytes"), count(lock_timeout_ms, "lock_timeout_ms", 0)
+        handle = library.region_create(encoded_path(path), limit, count(mode, "mode"), milliseconds, flags)
+        return cls(library, checked(handle), os.fspath(path))
 
     @classmethod
     def open(
@@ -82,9 +78,9 @@ class Region:
         """Opens a region file; NotFoundError when there is none."""
         library = load()
         flags = _open_flags(read_only, recovery, hugepages, lock_memory)
-        milliseconds = _count(lock_timeout_ms, "lock_timeout_ms", 0)
-        handle = library.region_open(_encoded_path(path), flags, milliseconds, _count(payload_offset, "payload_offset"))
-        return cls(library, _checked(handle), os.fspath(path))
+        milliseconds = count(lock_timeout_ms, "lock_timeout_ms", 0)
+        handle = library.region_open(encoded_path(path), flags, milliseconds, count(payload_offset, "payload_offset"))
+        return cls(library, checked(handle), os.fspath(path))
 
     @classmethod
     def open_or_create(
@@ -103,19 +99,19 @@ class Region:
         """Opens a region file, or makes it when there is none."""
         library = load()
         handle = library.region_open_or_create(
-            _encoded_path(path),
-            _count(limit_bytes, "limit_bytes"),
-            _count(mode, "mode"),
+            encoded_path(path),
+            count(limit_bytes, "limit_bytes"),
+            count(mode, "mode"),
             _open_flags(read_only, recovery, hugepages, lock_memory),
-            _count(lock_timeout_ms, "lock_timeout_ms", 0),
-            _count(payload_offset, "payload_offset"),
+            count(lock_timeout_ms, "lock_timeout_ms", 0),
+            count(payload_offset, "payload_offset"),
         )
-        return cls(library, _checked(handle), os.fspath(path))
+        return cls(library, checked(handle), os.fspath(path))
 
     @staticmethod
     def remove(path: Path) -> None:
         """Removes a region's file. Whoever has it open gets GoneError."""
-        _checked(load().region_remove(_encoded_path(path)))
+        checked(load().region_remove(encoded_path(path)))
 
     def create_channel(
         self,
@@ -127,71 +123,128 @@ class Region:
         exclusive_consumer: bool = False,
         gated: bool = False,
         checksum: bool = False,
+        recorded: bool = False,
         foreign: Foreign | None = None,
     ) -> int:
         """Adds a channel and returns its index; the same options again find it, others raise ExistsError.
 
         `capacity` is its slots, a power of two. `exclusive_producer` and `exclusive_consumer` allow one at a time and
         make it faster. `gated`: every subscriber of the stream holds writers back. `checksum`: every slot carries one.
-        `foreign`: shared with programs that know only the published layout, by its document or by its code.
+        `recorded`: the stream is kept in a log, and writers wait for its recorder (see `record`). `foreign`: shared
+        with programs that know only the published layout, by its document or by its code.
         """
-        flags = _chosen(_KINDS, kind, "kind") | _chosen(_FOREIGN, foreign, "foreign")
+        flags = chosen(_KINDS, kind, "kind") | chosen(_FOREIGN, foreign, "foreign")
         flags |= layout.CHANNEL_EXCLUSIVE_PRODUCER * bool(exclusive_producer)
         flags |= layout.CHANNEL_EXCLUSIVE_CONSUMER * bool(exclusive_consumer)
         flags |= layout.CHANNEL_GATED * bool(gated) | layout.CHANNEL_CHECKSUM * bool(checksum)
-        slots = _count(capacity, "capacity", 2)
+        flags |= layout.CHANNEL_RECORDED * bool(recorded)
+        slots = count(capacity, "capacity", 2)
         if slots & slots - 1:
             raise ArgumentError(f"capacity is {slots}; it must be a power of two, such as {1 << slots.bit_length()}")
-        return _checked(self._library.create_channel(self._handle, _encoded(name, "name"), flags, slots))
+        return checked(self._library.create_channel(self._handle, encoded(name, "name"), flags, slots))
 
     def channels(self) -> list[dict[str, Any]]:
         """Name, index, kind, capacity, options and cursors of every channel."""
-        channels: list[dict[str, Any]] = json.loads(self._report(self._library.channels))
+        channels: list[dict[str, Any]] = self._report(self._library.channels)
         return channels
 
     def stats(self) -> dict[str, Any]:
         """Channels, their counters, who is attached and what each is doing."""
-        stats: dict[str, Any] = json.loads(self._report(self._library.stats))
+        stats: dict[str, Any] = self._report(self._library.stats)
         return stats
 
-    def _report(self, call: Function) -> bytes:
-        length = 1 << 16
-        while True:
-            text = ctypes.create_string_buffer(length)
-            needed = _checked(call(self._handle, text, length))
-            if needed <= length:
-                return text.raw[:needed]
-            # It may have grown once more by the next call.
-            length = needed * 2
+    def _report(self, call: Function) -> Any:
+        return report(lambda text, length: call(self._handle, text, length))
 
     def open_producer(self, channel: str, *, label: str = "", pin: int | None = None) -> Producer:
         """A producer of a channel. `label` is a name for people; `pin` binds this thread to a processor."""
         handle = self._library.open_producer(
             self._handle,
-            _encoded(channel, "channel"),
-            _encoded(label, "label"),
+            encoded(channel, "channel"),
+            encoded(label, "label"),
             layout.RUNTIME_PYTHON,
-            signatures.PIN_NONE if pin is None else _count(pin, "pin", 0),
+            signatures.PIN_NONE if pin is None else count(pin, "pin", 0),
         )
-        return Producer(self._library, _checked(handle), channel)
+        return Producer(self._library, checked(handle), channel)
 
     def open_consumer(
-        self, channel: str, *, label: str = "", from_: From | None = None, gating: bool = False
+        self,
+        channel: str,
+        *,
+        label: str = "",
+        from_: From | None = None,
+        gating: bool = False,
+        level: Durability | None = None,
+        log: Path | None = None,
+        group: str | None = None,
     ) -> Consumer:
         """A consumer of a queue, or a subscriber of a stream.
 
         `from_` is for streams: "latest" (what is written from now on) or "oldest" (what is still there). `gating`: this
         subscriber holds writers back, on any stream.
+
+        On a recorded channel it reads the log and the channel as if they were one: "oldest" is the beginning of the
+        log, and `from_` may be a sequence or a datetime, too; GoneError with `oldest_sequence` when that is older than
+        what is kept. `level` says what it may see: 'memory' (the default), or 'wal', only what is on disk. `log` is the
+        directory of the log, unless its recorder names it. `group`: each message goes to one of the consumers with this
+        name, and `commit` keeps their place.
         """
-        handle = self._library.open_consumer(
+        name, title = encoded(channel, "channel"), encoded(label, "label")
+        start, value = encode_start(from_)
+        flags = signatures.CONSUMER_GATING * bool(gating)
+        is_recorded = any(info["name"] == channel and "recorded" in info["options"] for info in self.channels())
+        if is_recorded or value or not (level is None and log is None and group is None):
+            handle = self._library.open_recorded(
+                self._handle,
+                name,
+                title,
+                layout.RUNTIME_PYTHON,
+                start,
+                value,
+                flags,
+                chosen(LEVELS, level or "memory", "level"),
+                None if log is None else encoded_path(log),
+                None if group is None else encoded(group, "group"),
+            )
+        else:
+            handle = self._library.open_consumer(self._handle, name, title, layout.RUNTIME_PYTHON, start, flags)
+        return Consumer(self._library, checked(handle), channel, is_recorded)
+
+    def record(
+        self,
+        channel: str,
+        *,
+        log: Path,
+        segment_bytes: int | None = None,
+        compress: bool = False,
+        create: bool = True,
+        rebase: bool = False,
+        retention_days: int | None = None,
+        retention_bytes: int | None = None,
+        label: str = "",
+    ) -> Recorder:
+        """Records a recorded channel in a log, on native threads of this process, until it is closed.
+
+        `log` is the directory, made when it is not there; what it is written with is told at `Log.open`. `rebase`, an
+        operator's word: the channel goes on in this log, whatever log it went into before.
+
+        Raises BusyError while another recorder lives, ExistsError when the channel belongs to another log or somebody
+        else appended to this one, CorruptError when the log has lost what the channel no longer holds, UnsupportedError
+        for a channel that is not recorded.
+        """
+        size, flags, days, most = encode_writing(segment_bytes, compress, create, retention_days, retention_bytes)
+        handle = self._library.record(
             self._handle,
-            _encoded(channel, "channel"),
-            _encoded(label, "label"),
+            encoded(channel, "channel"),
+            encoded_path(log),
+            encoded(label, "label"),
             layout.RUNTIME_PYTHON,
-            _chosen(_FROM, from_, "from_"),
-            signatures.CONSUMER_GATING * bool(gating),
+            size,
+            flags | signatures.RECORD_REBASE * bool(rebase),
+            days,
+            most,
         )
-        return Consumer(self._library, _checked(handle), channel)
+        return Recorder(self._library, checked(handle), channel, os.fspath(log))
 
     @property
     def closed(self) -> bool:
@@ -212,43 +265,6 @@ class Region:
 
     def __repr__(self) -> str:
         return f"<Region {self.path!r}{' (closed)' if self.closed else ''}>"
-
-
-def _checked(result: int) -> int:
-    if result < 0:
-        raise failure(result)
-    return result
-
-
-def _encoded_path(path: Path) -> bytes:
-    if not isinstance(path, (str, os.PathLike)):
-        raise ArgumentError(f"path is {path!r}; give the name of a file, such as '/dev/shm/prices'")
-    return _encoded(os.fspath(path), "path")
-
-
-def _encoded(text: str, what: str) -> bytes:
-    if not isinstance(text, str):
-        raise ArgumentError(f"{what} is {text!r}; give a string")
-    if "\0" in text:
-        raise ArgumentError(f"{what} is {text!r}; it must not contain a NUL")
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        raise ArgumentError(f"{what} is {text!r}; it must be UTF-8") from None
-
-
-def _count(number: int, what: str, least: int = 1) -> int:
-    if not isinstance(number, int) or number < least or number >= 2**63:
-        raise ArgumentError(f"{what} is {number!r}; give a number, {least} or more")
-    return number
-
-
-def _chosen(choices: dict[Any, int], choice: object, what: str) -> int:
-    try:
-        return choices[choice]
-    except (KeyError, TypeError):
-        known = " or ".join(repr(known) for known in choices if known is not None)
-        raise ArgumentError(f"{what} is {choice!r}; give {known}") from None
 
 
 def _open_flags(

@@ -12,29 +12,36 @@ from time import monotonic_ns
 from typing import Final
 
 from ._generated.errors import ArgumentError
-from .library import Library, failure
+from .arguments import count
+from .library import Library, checked, failure
 
 SLICE_NS: Final = 50_000_000
 
 
-def slices(timeout: float | None) -> Iterator[int]:
-    """Nanoseconds to wait at a time, at least once, until `timeout` seconds have passed (None: for ever)."""
+def slices(timeout: float | None, is_growing: bool = False) -> Iterator[int]:
+    """Nanoseconds to wait at a time, at least once, until `timeout` seconds have passed (None: for ever).
+
+    Slices that grow are each as long as all before it: for what begins anew each time, and may take any time.
+    """
+    growth = 1 + bool(is_growing)
     if timeout is None:
-        return _endless()
+        return _endless(growth)
     if not isinstance(timeout, (int, float)) or not 0 <= timeout < 2**33:
         raise ArgumentError(f"timeout is {timeout!r}; give seconds, 0 or more, or None to wait for ever")
-    return _ending(round(timeout * 1e9))
+    return _ending(round(timeout * 1e9), growth)
 
 
-def _endless() -> Iterator[int]:
+def _endless(growth: int) -> Iterator[int]:
+    slice_ns = SLICE_NS
     while True:
-        yield SLICE_NS
+        yield slice_ns
+        slice_ns *= growth
 
 
-def _ending(left: int) -> Iterator[int]:
+def _ending(left: int, growth: int) -> Iterator[int]:
     end = monotonic_ns() + left
-    while True:
-        yield min(left, SLICE_NS)
+    for slice_ns in _endless(growth):
+        yield min(left, slice_ns)
         left = end - monotonic_ns()
         if left <= 0:
             return
@@ -49,3 +56,9 @@ def wait(library: Library, handle: ctypes.c_int64, timeout: float | None) -> boo
         if result < 0:
             raise failure(result)
     return False
+
+
+def wait_durable(library: Library, handle: ctypes.c_int64, sequence: int, timeout: float | None) -> bool:
+    """Whether everything up to a sequence is on disk before `timeout` seconds have passed."""
+    number = count(sequence, "sequence", 0)
+    return any(checked(library.wait_durable(handle, number, slice_ns)) for slice_ns in slices(timeout))

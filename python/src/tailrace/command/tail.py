@@ -14,7 +14,7 @@ from typing import Final
 
 from .._generated.errors import ArgumentError, NotFoundError
 from ..batch import Message
-from ..region import From
+from ..start import From
 from .paper import Column, Item, Paper, printable
 from .places import open_to_look, path_of, region_with
 
