@@ -163,7 +163,11 @@ impl Desk {
         let slots = self.scribe.copy(&mut page).map_err(contradicted)?;
         if slots > 0 {
             step("recorder.copied");
-            append(&self.log, page.records(), first, || self.work.is_stopping() || self.seat.shared().is_removed())?;
+            let is_stopping = || {
+                self.herald.tell(self.log.durable_sequence(), self.log.state());
+                self.work.is_stopping() || self.seat.shared().is_removed()
+            };
+            append(&self.log, page.records(), first, is_stopping)?;
             step("recorder.appended");
             let bytes = page.bytes();
             self.scribe.publish(&**self.seat.shared(), slots, bytes);
@@ -175,10 +179,11 @@ impl Desk {
 
     /// Sleeps until there is something to record, or to stop for.
     fn wait(&mut self) -> Result<()> {
-        let Self { scribe, seat, work, log, .. } = self;
+        let Self { scribe, seat, work, log, herald, .. } = self;
         let shared = &**seat.shared();
         let check = || {
             shared.check()?;
+            herald.tell(log.durable_sequence(), log.state());
             match log.state() {
                 Some(code) if code != Code::DISK_FULL => Err(Fault::new(code)),
                 _ if work.is_stopping() => Err(Fault::new(Code::CLOSED)),

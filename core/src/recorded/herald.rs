@@ -1,6 +1,7 @@
 //! Herald: what the log's threads find out goes to shared memory, where waiters look.
 //!
-//! A log tells whoever listens, on the thread that found out. What it tells is stored as long as this process holds the
+//! A log tells whoever listens, on the thread that found out; two threads may tell in the wrong order, so the recorder
+//! tells the same again whenever it has slept. What is told is stored as long as this process holds the
 //! recorder's role, and never after: the next recorder may be at work by then.
 
 use crate::error::Code;
@@ -21,7 +22,7 @@ struct Place {
 }
 
 impl Herald {
-    /// For the channel of `ring`, which lies in the mapping of `shared`.
+    /// For the channel of `ring`, which lies in the mapping of `shared`, where `durable` and no error stand.
     pub fn new(shared: &Arc<Shared>, ring: Ring<'static>, durable: u64) -> Self {
         let place = Place { ring, shared: Arc::clone(shared), durable, error: None };
         Self { place: Mutex::new(Some(place)) }
@@ -32,10 +33,11 @@ impl Herald {
     pub fn tell(&self, durable: u64, error: Option<Code>) {
         let mut place = self.place();
         let Some(Place { ring, shared, durable: known, error: why }) = place.as_mut() else { return };
-        *known = durable.max(*known);
-        if *why != Some(Code::IO) {
-            *why = error;
+        let error = if *why == Some(Code::IO) { *why } else { error };
+        if durable <= *known && error == *why {
+            return;
         }
+        (*known, *why) = (durable.max(*known), error);
         if let Some(recorder) = ring.recorder() {
             ring.store_durable(&**shared, recorder, *known, *why);
         }
