@@ -37,11 +37,14 @@ const UNSAFE = [
   'bindings/native/src/node/',
   'bindings/native/src/notify.rs',
   'bindings/native/src/signatures.rs',
+  'bindings/native/src/signatures/',
   'bench/',
 ];
 
 /** Modules with atomics of their own: words of one process (a table of handles, a thread that sleeps, a test). */
 const OWN_ATOMICS = [
+  'core/tests/recorded/',
+  'bindings/native/src/vigil.rs',
   'core/tests/properties/main.rs',
   'bindings/native/src/handles.rs',
   'bindings/native/src/node/',

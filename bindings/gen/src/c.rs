@@ -3,8 +3,8 @@
 //! Structures are printed for programs that look at a region's file. Their words change under the reader, and only the
 //! library may store to them.
 
-use crate::signatures::{FLAGS, SIGNATURES, Signature};
-use crate::{GLUE, Kind, constants, origin, snake, structs, wrapped};
+use crate::signatures::{FLAGS, Signature};
+use crate::{GLUE, Kind, constants, origin, signatures, snake, structs, wrapped};
 use std::fmt::Write as _;
 use tailrace_core::error::CODES;
 use tailrace_core::layout::{Struct, layout_hash};
@@ -74,7 +74,7 @@ pub fn header() -> String {
         print_struct(&mut text, structure);
     }
     text.push_str(HANDLE);
-    for signature in SIGNATURES {
+    for signature in signatures() {
         print_prototype(&mut text, signature);
     }
     text.push_str(CLOSING);

@@ -3,7 +3,7 @@
 //! Buffers are `c_void_p` in the signatures: it takes bytes, an address, an array and None, and converts nothing. The
 //! small words that the library fills in are typed pointers, for `byref`.
 
-use crate::signatures::{FLAGS, SIGNATURES};
+use crate::signatures::FLAGS;
 use crate::{Kind, constants, origin, pascal, structs, wrapped};
 use std::fmt::Write as _;
 use tailrace_core::error::{CODES, Code};
@@ -172,7 +172,7 @@ pub fn signatures() -> String {
     }
     text.push_str("\n# Answer and arguments of each function.\n");
     text.push_str("SIGNATURES: Final[Mapping[str, tuple[Any, tuple[Any, ...]]]] = {\n");
-    for signature in SIGNATURES {
+    for signature in crate::signatures() {
         let answer = ctype(signature.answer);
         comment(&mut text, "    ", signature.doc);
         if signature.arguments.is_empty() {

@@ -575,41 +575,6 @@ int64_t tr_open_consumer(
     tr_handle region, const char *channel, const char *label, uint16_t runtime, int32_t from,
     uint32_t flags);
 
-/* Opens a reader of a recorded channel, which reads from the log and the ring as if they were
- * one, or a member of a group; answers with its handle, which is a consumer's.
- *   channel     Name of the channel.
- *   label       Name for people; may be NULL.
- *   runtime     `RUNTIME_*` of the caller.
- *   from        `FROM_*`.
- *   from_value  The sequence, or the time, for those two.
- *   flags       `CONSUMER_*` bits.
- *   level       `LEVEL_*`: what it may see.
- *   log         Directory of the log; NULL: the one that the channel is bound to.
- *   group       Name of the group; NULL: none, it sees every message. */
-int64_t tr_open_recorded(
-    tr_handle region, const char *channel, const char *label, uint16_t runtime, int32_t from,
-    uint64_t from_value, uint32_t flags, int32_t level, const char *log, const char *group);
-
-/* Records a recorded channel in a log, on threads of this process, until it is closed; answers
- * with its handle.
- *   channel          Name of the channel.
- *   log              Directory of the log, which is made when it is not there.
- *   label            Name for people; may be NULL.
- *   runtime          `RUNTIME_*` of the caller.
- *   segment_bytes    Bytes of a segment; 0: the default, 100 MB.
- *   flags            `LOG_COMPRESS`, `LOG_NO_CREATE`, `RECORD_REBASE`.
- *   retention_days   Segments last written so many days ago are removed; `KEEP_ALL_DAYS`: never.
- *   retention_bytes  The oldest segments are removed while all have more bytes; 0: never. */
-int64_t tr_record(
-    tr_handle region, const char *channel, const char *log, const char *label, uint16_t runtime,
-    uint64_t segment_bytes, uint32_t flags, int64_t retention_days, uint64_t retention_bytes);
-
-/* What a recorder has done, as JSON: fills `text` when all of it fits; answers with its bytes
- * either way. No NUL.
- *   text    Where the text goes; may be NULL.
- *   length  Room there. */
-int64_t tr_recorder_status(tr_handle recorder, char *text, uint64_t length);
-
 /* Writes one message: 1, or 0 when there is no room.
  *   payload       The payload.
  *   length        Bytes of it.
@@ -654,24 +619,6 @@ int64_t tr_write_strided(
 int64_t tr_send(
     tr_handle producer, const uint8_t *payload, uint64_t length, uint32_t message_type,
     int64_t timeout_ns);
-
-/* The same, and waits until the message is as safe as `level` says; answers with its sequence.
- * Once the message is in the ring, only a log that cannot be written any more is an error:
- * `ERR_IO`, with an unknown outcome. When the time is up after that, the answer is
- * `ERR_TIMED_OUT`, and the message will be recorded all the same.
- *   payload       The payload.
- *   length        Bytes of it.
- *   message_type  The user's number for the kind of message.
- *   level         `LEVEL_*`.
- *   timeout_ns    Longest wait, nanoseconds; below 0: for ever. */
-int64_t tr_send_durable(
-    tr_handle producer, const uint8_t *payload, uint64_t length, uint32_t message_type,
-    int32_t level, int64_t timeout_ns);
-
-/* Sleeps until everything up to a log sequence is on disk: 1; 0 when the time is up.
- *   sequence    The sequence.
- *   timeout_ns  Longest wait, nanoseconds; below 0: for ever. */
-int64_t tr_wait_durable(tr_handle handle, uint64_t sequence, int64_t timeout_ns);
 
 /* Sequence of the last message that this producer wrote, or 0; on a recorded channel also 0
  * while it has no log. */
@@ -731,6 +678,64 @@ int64_t tr_keep(tr_handle consumer);
 /* Positions written and not yet taken. */
 int64_t tr_depth(tr_handle consumer);
 
+/* Closes a producer, consumer, recorder or log; what a consumer has claimed and not released
+ * goes to others, flagged as delivered again. A recorder records what is there, a log writes
+ * what waits; their errors are told. */
+int64_t tr_close(tr_handle handle);
+
+/* Opens a reader of a recorded channel, which reads from the log and the ring as if they were
+ * one, or a member of a group; answers with its handle, which is a consumer's.
+ *   channel     Name of the channel.
+ *   label       Name for people; may be NULL.
+ *   runtime     `RUNTIME_*` of the caller.
+ *   from        `FROM_*`.
+ *   from_value  The sequence, or the time, for those two.
+ *   flags       `CONSUMER_*` bits.
+ *   level       `LEVEL_*`: what it may see.
+ *   log         Directory of the log; NULL: the one that the channel is bound to.
+ *   group       Name of the group; NULL: none, it sees every message. */
+int64_t tr_open_recorded(
+    tr_handle region, const char *channel, const char *label, uint16_t runtime, int32_t from,
+    uint64_t from_value, uint32_t flags, int32_t level, const char *log, const char *group);
+
+/* Records a recorded channel in a log, on threads of this process, until it is closed; answers
+ * with its handle.
+ *   channel          Name of the channel.
+ *   log              Directory of the log, which is made when it is not there.
+ *   label            Name for people; may be NULL.
+ *   runtime          `RUNTIME_*` of the caller.
+ *   segment_bytes    Bytes of a segment; 0: the default, 100 MB.
+ *   flags            `LOG_COMPRESS`, `LOG_NO_CREATE`, `RECORD_REBASE`.
+ *   retention_days   Segments last written so many days ago are removed; `KEEP_ALL_DAYS`: never.
+ *   retention_bytes  The oldest segments are removed while all have more bytes; 0: never. */
+int64_t tr_record(
+    tr_handle region, const char *channel, const char *log, const char *label, uint16_t runtime,
+    uint64_t segment_bytes, uint32_t flags, int64_t retention_days, uint64_t retention_bytes);
+
+/* What a recorder has done, as JSON: fills `text` when all of it fits; answers with its bytes
+ * either way. No NUL.
+ *   text    Where the text goes; may be NULL.
+ *   length  Room there. */
+int64_t tr_recorder_status(tr_handle recorder, char *text, uint64_t length);
+
+/* The same, and waits until the message is as safe as `level` says; answers with its sequence.
+ * Once the message is in the ring, only a log that cannot be written any more is an error:
+ * `ERR_IO`, with an unknown outcome. When the time is up after that, the answer is
+ * `ERR_TIMED_OUT`, and the message will be recorded all the same.
+ *   payload       The payload.
+ *   length        Bytes of it.
+ *   message_type  The user's number for the kind of message.
+ *   level         `LEVEL_*`.
+ *   timeout_ns    Longest wait, nanoseconds; below 0: for ever. */
+int64_t tr_send_durable(
+    tr_handle producer, const uint8_t *payload, uint64_t length, uint32_t message_type,
+    int32_t level, int64_t timeout_ns);
+
+/* Sleeps until everything up to a log sequence is on disk: 1; 0 when the time is up.
+ *   sequence    The sequence.
+ *   timeout_ns  Longest wait, nanoseconds; below 0: for ever. */
+int64_t tr_wait_durable(tr_handle handle, uint64_t sequence, int64_t timeout_ns);
+
 /* Next position to read; on a recorded channel or a log, the next sequence. */
 int64_t tr_position(tr_handle consumer);
 
@@ -744,11 +749,6 @@ int64_t tr_seek(tr_handle consumer, int32_t from, uint64_t from_value);
  *   timeout_ns  Longest wait for the records below it to be on disk, nanoseconds; below 0: for
  *               ever. */
 int64_t tr_commit(tr_handle consumer, int64_t timeout_ns);
-
-/* Closes a producer, consumer, recorder or log; what a consumer has claimed and not released
- * goes to others, flagged as delivered again. A recorder records what is there, a log writes
- * what waits; their errors are told. */
-int64_t tr_close(tr_handle handle);
 
 /* Opens a log for writing, mends what a crash has left, and makes it when it is not there;
  * answers with its handle.

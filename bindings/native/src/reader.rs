@@ -13,6 +13,7 @@ use crate::signatures::{FROM_DEFAULT, FROM_LATEST, FROM_OLDEST, FROM_SEQUENCE, F
 use crate::vigil::Vigil;
 
 /// What is read.
+#[allow(clippy::large_enum_variant, reason = "a ring is read on the hot path, and a handle is boxed already")]
 pub enum Reader {
     /// A queue or a stream.
     Ring(Consumer),

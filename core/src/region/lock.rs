@@ -137,7 +137,8 @@ impl Drop for LockFile {
 mod tests {
     use super::*;
     use crate::region::{CreateOptions, OpenOptions, Region};
-    use crate::sync::Ordering;
+    use crate::sync::{AtomicBool, Ordering};
+    use std::time::Duration;
 
     fn twice() -> (tempfile::TempDir, Region, Region) {
         let directory = tempfile::tempdir().expect("a directory");
@@ -204,5 +205,46 @@ mod tests {
             }
         });
         assert_eq!(total.into_inner(), 200);
+    }
+
+    #[test]
+    fn a_lock_does_not_outlive_its_region_in_a_child() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("region");
+        let watcher = Region::create(&path, &CreateOptions::default()).expect("created");
+        let is_over = AtomicBool::new(false);
+        let opened = std::thread::scope(|scope| {
+            let opener = scope.spawn(|| {
+                let mut opened = 0;
+                while !is_over.load(Ordering::Relaxed) {
+                    let region = Region::open(&path, &OpenOptions::default()).expect("opened");
+                    assert!(region.shared().lock_participant(0).expect("asked"), "only this thread locks it");
+                    opened += 1;
+                }
+                opened
+            });
+            let children: Vec<i32> = (0..50)
+                .map(|_| {
+                    std::thread::sleep(Duration::from_micros(300));
+                    // SAFETY: the child only sleeps and ends.
+                    let child = unsafe { libc::fork() };
+                    if child == 0 {
+                        std::thread::sleep(Duration::from_millis(300));
+                        // SAFETY: ends the child at once.
+                        unsafe { libc::_exit(0) };
+                    }
+                    child
+                })
+                .collect();
+            is_over.store(true, Ordering::Relaxed);
+            let opened = opener.join().expect("no lock was kept");
+            assert!(watcher.shared().participant_lock_is_free(0), "while the children still live");
+            for child in children {
+                // SAFETY: waits for a child made above.
+                unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+            }
+            opened
+        });
+        assert!(opened > 10, "the race was run at all: {opened}");
     }
 }

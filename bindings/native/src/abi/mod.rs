@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use tailrace_core::error::{Code, Error, Result};
 
-use crate::signatures::Functions;
+use crate::signatures::{Functions, logs};
 
 pub use consumer::{tr_depth, tr_keep, tr_open_consumer, tr_poll, tr_release, tr_take};
 pub use errors::{tr_error_text, tr_last_error, tr_last_value};
@@ -65,16 +65,11 @@ pub static FUNCTIONS: Functions = Functions {
     tr_unblock,
     tr_open_producer,
     tr_open_consumer,
-    tr_open_recorded,
-    tr_record,
-    tr_recorder_status,
     tr_write,
     tr_write_batch,
     tr_write_packed,
     tr_write_strided,
     tr_send,
-    tr_send_durable,
-    tr_wait_durable,
     tr_last_sequence,
     tr_wait,
     tr_notify,
@@ -84,10 +79,19 @@ pub static FUNCTIONS: Functions = Functions {
     tr_release,
     tr_keep,
     tr_depth,
+    tr_close,
+};
+
+/// Every function of the table of logs.
+pub static LOG_FUNCTIONS: logs::Functions = logs::Functions {
+    tr_open_recorded,
+    tr_record,
+    tr_recorder_status,
+    tr_send_durable,
+    tr_wait_durable,
     tr_position,
     tr_seek,
     tr_commit,
-    tr_close,
     tr_log_open,
     tr_log_append,
     tr_log_sync,

@@ -26,7 +26,7 @@ pub enum Answer {
     /// JSON.
     Text(String),
     /// Something that was opened, and gets a handle when it arrives.
-    Opened(Handle),
+    Opened(Box<Handle>),
 }
 
 type Work = Box<dyn FnOnce() -> Result<Answer> + Send>;
@@ -105,10 +105,10 @@ impl Task for Errand {
             Answer::Done => Ok((0.0, String::new())),
             Answer::Number(number) => Ok((number as f64, String::new())),
             Answer::Text(text) => Ok((0.0, text)),
-            // SAFETY: Node calls this on the environment's thread, after the module was started.
             Answer::Opened(handle) => {
+                // SAFETY: Node calls this on the environment's thread, after the module was started.
                 let environment = unsafe { Environment::of(env.raw()) }?;
-                environment.open(handle).map(|handle| (handle as f64, String::new()))
+                environment.open(*handle).map(|handle| (handle as f64, String::new()))
             }
         });
         Ok(match arrived {

@@ -144,7 +144,9 @@ pub fn check_durability(env: Env, producer: f64, level: i32) -> napi::Result<()>
 /// Opens a log for writing.
 #[napi]
 pub fn log_open(path: String, writing: Writing) -> AsyncTask<Errand> {
-    Errand::new(writing.errand, move || Log::open(path, &writing.options()?).map(Handle::Log).map(Answer::Opened))
+    Errand::new(writing.errand, move || {
+        Log::open(path, &writing.options()?).map(|log| Answer::Opened(Box::new(Handle::Log(log))))
+    })
 }
 
 /// Appends records, packed as for a batch of messages; the sequence of the last one. What is to be durable is written and

@@ -194,49 +194,6 @@ SIGNATURES: Final[Mapping[str, tuple[Any, tuple[Any, ...]]]] = {
             c_uint32,  # flags
         ),
     ),
-    # Opens a reader of a recorded channel, which reads from the log and the ring as if they were
-    # one, or a member of a group; answers with its handle, which is a consumer's.
-    "tr_open_recorded": (
-        c_int64,
-        (
-            c_int64,  # region
-            c_char_p,  # channel
-            c_char_p,  # label
-            c_uint16,  # runtime
-            c_int32,  # from
-            c_uint64,  # from_value
-            c_uint32,  # flags
-            c_int32,  # level
-            c_char_p,  # log
-            c_char_p,  # group
-        ),
-    ),
-    # Records a recorded channel in a log, on threads of this process, until it is closed; answers
-    # with its handle.
-    "tr_record": (
-        c_int64,
-        (
-            c_int64,  # region
-            c_char_p,  # channel
-            c_char_p,  # log
-            c_char_p,  # label
-            c_uint16,  # runtime
-            c_uint64,  # segment_bytes
-            c_uint32,  # flags
-            c_int64,  # retention_days
-            c_uint64,  # retention_bytes
-        ),
-    ),
-    # What a recorder has done, as JSON: fills `text` when all of it fits; answers with its bytes
-    # either way. No NUL.
-    "tr_recorder_status": (
-        c_int64,
-        (
-            c_int64,  # recorder
-            c_void_p,  # text
-            c_uint64,  # length
-        ),
-    ),
     # Writes one message: 1, or 0 when there is no room.
     "tr_write": (
         c_int64,
@@ -290,30 +247,6 @@ SIGNATURES: Final[Mapping[str, tuple[Any, tuple[Any, ...]]]] = {
             c_void_p,  # payload
             c_uint64,  # length
             c_uint32,  # message_type
-            c_int64,  # timeout_ns
-        ),
-    ),
-    # The same, and waits until the message is as safe as `level` says; answers with its sequence.
-    # Once the message is in the ring, only a log that cannot be written any more is an error:
-    # `ERR_IO`, with an unknown outcome. When the time is up after that, the answer is
-    # `ERR_TIMED_OUT`, and the message will be recorded all the same.
-    "tr_send_durable": (
-        c_int64,
-        (
-            c_int64,  # producer
-            c_void_p,  # payload
-            c_uint64,  # length
-            c_uint32,  # message_type
-            c_int32,  # level
-            c_int64,  # timeout_ns
-        ),
-    ),
-    # Sleeps until everything up to a log sequence is on disk: 1; 0 when the time is up.
-    "tr_wait_durable": (
-        c_int64,
-        (
-            c_int64,  # handle
-            c_uint64,  # sequence
             c_int64,  # timeout_ns
         ),
     ),
@@ -404,6 +337,82 @@ SIGNATURES: Final[Mapping[str, tuple[Any, tuple[Any, ...]]]] = {
             c_int64,  # consumer
         ),
     ),
+    # Closes a producer, consumer, recorder or log; what a consumer has claimed and not released
+    # goes to others, flagged as delivered again. A recorder records what is there, a log writes
+    # what waits; their errors are told.
+    "tr_close": (
+        c_int64,
+        (
+            c_int64,  # handle
+        ),
+    ),
+    # Opens a reader of a recorded channel, which reads from the log and the ring as if they were
+    # one, or a member of a group; answers with its handle, which is a consumer's.
+    "tr_open_recorded": (
+        c_int64,
+        (
+            c_int64,  # region
+            c_char_p,  # channel
+            c_char_p,  # label
+            c_uint16,  # runtime
+            c_int32,  # from
+            c_uint64,  # from_value
+            c_uint32,  # flags
+            c_int32,  # level
+            c_char_p,  # log
+            c_char_p,  # group
+        ),
+    ),
+    # Records a recorded channel in a log, on threads of this process, until it is closed; answers
+    # with its handle.
+    "tr_record": (
+        c_int64,
+        (
+            c_int64,  # region
+            c_char_p,  # channel
+            c_char_p,  # log
+            c_char_p,  # label
+            c_uint16,  # runtime
+            c_uint64,  # segment_bytes
+            c_uint32,  # flags
+            c_int64,  # retention_days
+            c_uint64,  # retention_bytes
+        ),
+    ),
+    # What a recorder has done, as JSON: fills `text` when all of it fits; answers with its bytes
+    # either way. No NUL.
+    "tr_recorder_status": (
+        c_int64,
+        (
+            c_int64,  # recorder
+            c_void_p,  # text
+            c_uint64,  # length
+        ),
+    ),
+    # The same, and waits until the message is as safe as `level` says; answers with its sequence.
+    # Once the message is in the ring, only a log that cannot be written any more is an error:
+    # `ERR_IO`, with an unknown outcome. When the time is up after that, the answer is
+    # `ERR_TIMED_OUT`, and the message will be recorded all the same.
+    "tr_send_durable": (
+        c_int64,
+        (
+            c_int64,  # producer
+            c_void_p,  # payload
+            c_uint64,  # length
+            c_uint32,  # message_type
+            c_int32,  # level
+            c_int64,  # timeout_ns
+        ),
+    ),
+    # Sleeps until everything up to a log sequence is on disk: 1; 0 when the time is up.
+    "tr_wait_durable": (
+        c_int64,
+        (
+            c_int64,  # handle
+            c_uint64,  # sequence
+            c_int64,  # timeout_ns
+        ),
+    ),
     # Next position to read; on a recorded channel or a log, the next sequence.
     "tr_position": (
         c_int64,
@@ -427,15 +436,6 @@ SIGNATURES: Final[Mapping[str, tuple[Any, tuple[Any, ...]]]] = {
         (
             c_int64,  # consumer
             c_int64,  # timeout_ns
-        ),
-    ),
-    # Closes a producer, consumer, recorder or log; what a consumer has claimed and not released
-    # goes to others, flagged as delivered again. A recorder records what is there, a log writes
-    # what waits; their errors are told.
-    "tr_close": (
-        c_int64,
-        (
-            c_int64,  # handle
         ),
     ),
     # Opens a log for writing, mends what a crash has left, and makes it when it is not there;
