@@ -134,7 +134,10 @@ WRONG: list[tuple[str, Callable[[Region, Path], Any]]] = [
     (r"payload_offset is 7|payload_offset", lambda _, path: Region.open(path, payload_offset=-7)),
     (r"path is 7; give the name of a file", lambda _region, _path: Region.open(7)),  # type: ignore[arg-type]
     (r"path is .*NUL", lambda _region, _path: Region.open("/dev/shm/\0")),
-    (r"from_ is 'start'; give 'latest' or 'oldest'", lambda region, _: region.open_consumer("ticks", from_="start")),  # type: ignore[arg-type]
+    (
+        r"from_ is 'start'; give 'latest', 'oldest', a sequence",
+        lambda region, _: region.open_consumer("ticks", from_="start"),  # type: ignore[arg-type]
+    ),
     (r"is a queue", lambda region, _: region.open_consumer("orders", from_="latest")),
     (r"is a queue", lambda region, _: region.open_consumer("orders", gating=True)),
     (r"pin is -1", lambda region, _: region.open_producer("orders", pin=-1)),
