@@ -94,12 +94,12 @@ impl Desk {
     /// Binds the channel to the log as a recorder does, whatever it was bound to before.
     fn bind(&self) {
         let base = self.segment.next.wrapping_sub(self.recorded());
+        link::store(self.shared(), 0, &self.log()).expect("linked");
         self.with_ring(|ring, recorder| {
             ring.unbind(recorder);
-            ring.bind(recorder, base, &LOG_ID);
             ring.store_durable(&**self.shared(), recorder, self.segment.next - 1, None);
+            ring.bind(recorder, base, &LOG_ID);
         });
-        link::store(self.shared(), 0, &self.log()).expect("linked");
     }
 
     /// Writes messages with these numbers and lengths.

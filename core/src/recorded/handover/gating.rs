@@ -90,3 +90,21 @@ fn people_see_who_reads_and_how_far() {
     assert_eq!(stats(ROLE_SUBSCRIBER), [3, 2, 2_010, 0]);
     assert_eq!(stats(ROLE_GATING_SUBSCRIBER), [1, 1, 10, 0]);
 }
+
+#[test]
+fn writers_without_room_are_woken_when_a_gating_reader_goes_on() {
+    let mut desk = Desk::new(8);
+    desk.bind();
+    let mut reader = desk.open(&gating(From::Latest)).expect("opened");
+    desk.write(&plain(1..3));
+    let words = |desk: &Desk| {
+        desk.with_ring(|ring, _| {
+            let entry = ring.entry();
+            (entry.producers_asleep.load(Ordering::Relaxed), entry.room_signal.load(Ordering::Relaxed))
+        })
+    };
+    desk.with_ring(|ring, _| ring.entry().producers_asleep.store(1, Ordering::Relaxed));
+    assert_eq!(words(&desk), (1, 0));
+    assert_eq!(read_some(&mut reader, 1), got(1, 1..2));
+    assert_eq!(words(&desk), (0, 1));
+}

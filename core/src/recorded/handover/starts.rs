@@ -99,3 +99,17 @@ fn an_unbound_channel_begins_where_its_log_will_say() {
     assert_eq!(read_all(&mut later), got(6, 1..3));
     assert_eq!(read_all(&mut known), got(6, 1..3));
 }
+
+#[test]
+fn a_time_whose_record_is_not_on_disk_yet_is_waited_for() {
+    let mut desk = desk();
+    desk.make_durable(5);
+    for start in [5, 13] {
+        desk.write_recorded(&plain(start..start + 8));
+    }
+    let options = RecordedOptions { from: From::Time(8_000), level: Level::Wal, ..RecordedOptions::default() };
+    let mut reader = desk.open(&options).expect("opened");
+    assert_eq!((read_all(&mut reader), reader.position()), (vec![], 8), "lapped, and not on disk");
+    desk.make_durable(25);
+    assert_eq!(read_all(&mut reader), got(8, 3..21));
+}
