@@ -27,7 +27,16 @@ export {
   type UnblockOptions,
 } from './region.ts';
 export type { Start } from './start.ts';
-export type { ChannelInfo, ClaimedSlot, Counters, ParticipantInfo, RegionStats, Unblocked } from './stats.ts';
+export type {
+  ChannelInfo,
+  ClaimedSlot,
+  Counters,
+  GroupInfo,
+  ParticipantInfo,
+  RecorderInfo,
+  RegionStats,
+  Unblocked,
+} from './stats.ts';
 export type { WaitOptions } from './waiting.ts';
 
 /** The clock of message timestamps: nanoseconds since 1970. */

@@ -53,6 +53,21 @@ export interface RecorderInfo {
   lag: number;
 }
 
+/** A set of consumers that share the messages of a recorded channel. */
+export interface GroupInfo {
+  name: string;
+  /** Next log sequence to hand out; 0 while the channel has no log. */
+  next: number;
+  /** Lowest log sequence that is not finished, as of when it was counted last. */
+  committed: number;
+  /** Claims of the dead that others took over. */
+  takeovers: number;
+  /** Members that live. */
+  members: number;
+  /** Sequences written and not finished; null while the channel has no log. */
+  lag: number | null;
+}
+
 /** One channel. */
 export interface ChannelInfo {
   name: string;
@@ -78,6 +93,8 @@ export interface ChannelInfo {
   oldestClaimed: ClaimedSlot | null;
   /** Of a recorded channel. */
   recorder: RecorderInfo | null;
+  /** Of a recorded channel. */
+  groups: GroupInfo[];
 }
 
 /** One open handle. */

@@ -1,13 +1,16 @@
 /**
- * Doctor: `tailrace doctor`, what is wrong with this machine and with its regions, and what to do.
+ * Doctor: `tailrace doctor`, what is wrong with this machine, its regions and their logs, and what to
+ * do.
  */
 import { existsSync, readdirSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { TailraceError } from '../error.ts';
 import type { ChannelInfo, RegionStats } from '../stats.ts';
 import { type Finding, machineChecks, ok, type Verdict } from './checks.ts';
+import { diskChecks } from './disk.ts';
 import { age, type Column, type Paper, printable } from './paper.ts';
 import { isFolder, openToLook, pathOf, regionsIn, SHARED_MEMORY } from './places.ts';
+import { logOf, recordingChecks } from './recordings.ts';
 
 /** A hole is filled within milliseconds; one that is a second old has nobody who can fill it, or is held by a pause. */
 const OLD_MS = 1_000;
@@ -44,7 +47,7 @@ function stale(id: string, path: string, stats: RegionStats): Finding[] {
   return [{ id, verdict: 'warn', seen: `${dead.length} dead participants: ${who}`, why, advice }];
 }
 
-function region(path: string): Finding[] {
+async function region(path: string): Promise<Finding[]> {
   const id = `region ${basename(path)}`;
   try {
     using opened = openToLook(path);
@@ -60,7 +63,8 @@ function region(path: string): Finding[] {
       }),
     ];
     const live = stats.participants.filter(({ isAlive }) => isAlive).length;
-    return findings.length > 0 ? findings : [ok(id, `${stats.channels.length} channels, ${live} live handles`)];
+    if (findings.length === 0) findings.push(ok(id, `${stats.channels.length} channels, ${live} live handles`));
+    return [...findings, ...(await recordingChecks(path, stats))];
   } catch (error) {
     if (!(error instanceof TailraceError)) throw error;
     const verdict = error.code === 'ERR_PERMISSION' ? 'warn' : 'fail';
@@ -79,11 +83,26 @@ function unfinished(folder: string): Finding[] {
   });
 }
 
-function findings(name: string): Finding[] {
+/** Where the logs of the recorded channels of these regions are. */
+function logsOf(paths: string[]): string[] {
+  return paths.flatMap((path) => {
+    try {
+      using opened = openToLook(path);
+      return opened.channels().flatMap((channel) => logOf(path, channel) ?? []);
+    } catch {
+      // The check of the region says why.
+      return [];
+    }
+  });
+}
+
+async function findings(name: string, folder: string | undefined): Promise<Finding[]> {
   const machine = machineChecks();
   if (machine.some(({ id, verdict }) => id === 'addon' && verdict === 'fail')) return machine;
-  if (!isFolder(name)) return [...machine, ...region(pathOf(name))];
-  return [...machine, ...regionsIn(name).flatMap(region), ...unfinished(name)];
+  const paths = isFolder(name) ? regionsIn(name) : [pathOf(name)];
+  const found = [...machine, ...diskChecks(folder === undefined ? logsOf(paths) : [folder])];
+  for (const path of paths) found.push(...(await region(path)));
+  return isFolder(name) ? [...found, ...unfinished(name)] : found;
 }
 
 function explain(paper: Paper, finding: Finding): void {
@@ -93,9 +112,13 @@ function explain(paper: Paper, finding: Finding): void {
   if (finding.advice) paper.line(`      do:  ${printable(finding.advice)}`);
 }
 
-/** Prints every check; false when one of them failed. */
-export function doctor(paper: Paper, name: string = existsSync(SHARED_MEMORY) ? SHARED_MEMORY : dirname('.')): boolean {
-  const found = findings(name);
+/** Prints every check; false when one of them failed. `folder` is on the disk that is measured. */
+export async function doctor(
+  paper: Paper,
+  name: string = existsSync(SHARED_MEMORY) ? SHARED_MEMORY : dirname('.'),
+  folder?: string,
+): Promise<boolean> {
+  const found = await findings(name, folder);
   if (paper.isTerminal) for (const finding of found) explain(paper, finding);
   else paper.table(FINDINGS, found);
   return found.every(({ verdict }) => verdict !== 'fail');

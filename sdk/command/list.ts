@@ -6,6 +6,7 @@ import { TailraceError } from '../error.ts';
 import type { ChannelInfo, ParticipantInfo } from '../stats.ts';
 import { age, type Column, type Paper, short, size } from './paper.ts';
 import { isFolder, openToLook, pathOf, regionsIn, SHARED_MEMORY } from './places.ts';
+import { groupsInWords } from './recordings.ts';
 
 interface RegionRow {
   path: string;
@@ -50,6 +51,19 @@ const CHANNELS: Column<ChannelRow>[] = [
   { title: 'OPTIONS', value: (row) => row.options.join(',') },
 ];
 
+/** What there is to know of recorded channels besides. */
+const RECORDED: Column<ChannelRow>[] = [
+  { title: 'RECORDER', value: (row) => row.recorder?.pid ?? null, text: (row) => recorderText(row) },
+  { title: 'BEHIND', value: (row) => row.recorder?.lag ?? null },
+  { title: 'ON DISK', value: (row) => row.recorder?.durableSequence ?? null },
+  { title: 'GROUPS', value: (row) => groupsInWords(row) || null },
+];
+
+function recorderText({ recorder }: ChannelRow): string {
+  if (!recorder) return '-';
+  return recorder.error === null ? String(recorder.pid ?? 'nobody') : `ERR_${recorder.error}`;
+}
+
 function regionRow(path: string): RegionRow {
   const nothing = { channels: null, limitBytes: null, live: null, dead: null };
   const fileBytes = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
@@ -84,5 +98,9 @@ export function list(paper: Paper, name: string = SHARED_MEMORY): void {
   using region = openToLook(pathOf(name));
   const { channels, participants } = region.stats();
   if (channels.length === 0) paper.remark(`${region.path} has no channel.`);
-  else paper.table(CHANNELS, channelRows(channels, participants));
+  else {
+    // People see these columns where they say something.
+    const isRecorded = !paper.isTerminal || channels.some(({ recorder }) => recorder !== null);
+    paper.table(isRecorded ? [...CHANNELS, ...RECORDED] : CHANNELS, channelRows(channels, participants));
+  }
 }

@@ -3,27 +3,47 @@
  * Main: the command line. Ends with 0 when all is well, 1 when something failed or a check did, 2 when the command was
  * not understood, and 130 when it was interrupted.
  */
-import { parseArgs } from 'node:util';
 import { TailraceError } from '../error.ts';
+import { cat } from './cat.ts';
 import { doctor } from './doctor.ts';
+import { endWhenAsked } from './ending.ts';
 import { list } from './list.ts';
-import { Paper } from './paper.ts';
+import { repair, stat, verify } from './logs.ts';
+import { record } from './record.ts';
 import { remove, unblock } from './repair.ts';
 import { tail } from './tail.ts';
 import { top } from './top.ts';
+import { FLAG, Misuse, number, parse, start, TEXT, whole } from './words.ts';
 
-const USAGE = `tailrace: look at regions of shared memory, and mend them
+const USAGE = `tailrace: look at regions of shared memory and at logs, and mend them
 
   tailrace ls [FOLDER | REGION]      regions of a folder (/dev/shm), or channels of a region
   tailrace top REGION                rates, depths, who is behind, what is stuck
       --interval SECONDS             between two tables; 1
       --count N                      tables; without end on a terminal, else 1
   tailrace doctor [FOLDER | REGION]  what is wrong with this machine and its regions, and what to do
+      --dir DIR                      whose disk is measured; where the logs are
   tailrace tail [REGION] CHANNEL     messages as they come
       --from latest | oldest         where to begin; latest
       --count N                      messages; without end
       --take                         of a queue: take them away from its consumers
       --hold                         of a gated stream: let its writers wait for this command
+  tailrace record REGION CHANNEL     record a recorded channel in a log, until interrupted
+      --dir DIR                      the log; made when it is not there
+      --compress                     payloads of 512 bytes and more
+      --segment-bytes N              bytes of a segment; 100,000,000
+      --retention-days N             remove segments of so many days ago, whoever still wants them
+      --retention-bytes N            remove the oldest segments while all have more bytes
+      --rebase                       go on in this log, whatever log it was before
+      --label TEXT                   what \`tailrace top\` calls it
+  tailrace log stat DIR              what a log holds
+  tailrace log verify DIR            read and check every record
+  tailrace log repair DIR            what is damaged, and what can be done about it
+      --yes                          do it
+  tailrace log cat DIR               records, up to the end
+      --from SEQUENCE | TIME         where to begin (or latest); oldest. TIME: 2026-11-21T17:00:00Z
+      --count N                      records; all
+      --follow                       go on past the end
   tailrace unblock REGION [CHANNEL]  repair now what the dead left behind, and print each position
       --force                        also what belongs to nobody known
       --drop                         also what dead consumers had taken, where no consumer is left
@@ -35,33 +55,44 @@ const USAGE = `tailrace: look at regions of shared memory, and mend them
   each item. NO_COLOR turns colours off.
 `;
 
-/** The command was not understood. */
-class Misuse extends Error {}
+const SEGMENT_BYTES_MIN = 65_536;
 
-const FLAG = { type: 'boolean', default: false } as const;
-const TEXT = { type: 'string' } as const;
+const RECORD = {
+  dir: TEXT,
+  label: TEXT,
+  compress: FLAG,
+  rebase: FLAG,
+  'segment-bytes': TEXT,
+  'retention-days': TEXT,
+  'retention-bytes': TEXT,
+} as const;
 
-function parse<Options extends Record<string, typeof FLAG | typeof TEXT>>(
-  words: string[],
-  options: Options,
-  least: number,
-  most: number,
-) {
-  const all = { ...options, json: FLAG };
-  const { values, positionals } = parseArgs({ args: words, options: all, allowPositionals: true });
-  if (positionals.length < least) throw new Misuse('something is missing: see tailrace --help');
-  if (positionals.length > most) throw new Misuse(`"${positionals[most]}" is too much: see tailrace --help`);
-  return { values, names: positionals, paper: new Paper(process.stdout, (values as { json?: boolean }).json === true) };
-}
+const LOG_WORDS = 'give stat, verify, repair or cat, and the directory of a log';
 
-function number(name: string, text: string | undefined, otherwise: number): number {
-  if (text === undefined) return otherwise;
-  const value = Number(text);
-  if (!(value >= 0)) throw new Misuse(`--${name} is "${text}"; give a number`);
-  return value;
-}
+const LOG_COMMANDS: Record<string, (words: string[]) => Promise<void>> = {
+  async stat(words) {
+    const { names, paper } = parse(words, {}, 1, 1);
+    await stat(paper, names[0]!);
+  },
+  async verify(words) {
+    const { names, paper } = parse(words, {}, 1, 1);
+    await verify(paper, names[0]!);
+  },
+  async repair(words) {
+    const { values, names, paper } = parse(words, { yes: FLAG }, 1, 1);
+    await repair(paper, names[0]!, values.yes);
+  },
+  async cat(words) {
+    const { values, names, paper } = parse(words, { from: TEXT, count: TEXT, follow: FLAG }, 1, 1);
+    const from = start(values.from);
+    const count = number('count', values.count, Number.POSITIVE_INFINITY);
+    await cat(paper, names[0]!, { from, count, follow: values.follow });
+  },
+};
 
-const COMMANDS: Record<string, (words: string[]) => boolean | undefined | Promise<void>> = {
+type Command = (words: string[]) => unknown;
+
+const COMMANDS: Record<string, Command> = {
   ls(words) {
     const { names, paper } = parse(words, {}, 0, 1);
     list(paper, names[0]);
@@ -73,8 +104,26 @@ const COMMANDS: Record<string, (words: string[]) => boolean | undefined | Promis
     await top(paper, names[0]!, { interval: number('interval', values.interval, 1), count });
   },
   doctor(words) {
-    const { names, paper } = parse(words, {}, 0, 1);
-    return doctor(paper, names[0]);
+    const { values, names, paper } = parse(words, { dir: TEXT }, 0, 1);
+    return doctor(paper, names[0], values.dir);
+  },
+  async record(words) {
+    const { values, names, paper } = parse(words, RECORD, 2, 2);
+    if (values.dir === undefined) throw new Misuse('--dir is missing; give the directory of the log');
+    await record(paper, names, {
+      log: values.dir,
+      label: values.label ?? 'tailrace record',
+      compress: values.compress,
+      rebase: values.rebase,
+      segmentBytes: whole('segment-bytes', values['segment-bytes'], SEGMENT_BYTES_MIN),
+      retentionDays: whole('retention-days', values['retention-days'], 1),
+      retentionBytes: whole('retention-bytes', values['retention-bytes'], 1),
+    });
+  },
+  async log([name, ...words]) {
+    const command = name !== undefined && Object.hasOwn(LOG_COMMANDS, name) ? LOG_COMMANDS[name] : undefined;
+    if (command) return command(words);
+    throw new Misuse(name === undefined ? `log what? ${LOG_WORDS}` : `there is no command "log ${name}": ${LOG_WORDS}`);
   },
   async tail(words) {
     const { values, names, paper } = parse(words, { from: TEXT, count: TEXT, take: FLAG, hold: FLAG }, 1, 2);
@@ -105,8 +154,7 @@ async function main([name, ...words]: string[]): Promise<number> {
   return (await command(words)) === false ? 1 : 0;
 }
 
-// Handles are closed on the way out, so that nobody has to repair what this command left.
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(130));
+endWhenAsked();
 
 try {
   process.exitCode = await main(process.argv.slice(2));

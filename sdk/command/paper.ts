@@ -22,6 +22,8 @@ const COLORS: Record<Color, number> = { bold: 1, dim: 2, red: 31, green: 32, yel
 export class Paper {
   readonly isTerminal: boolean;
   readonly isJson: boolean;
+  /** Whether this command goes on when nobody reads what it prints. */
+  outlivesReader = false;
   readonly #isColored: boolean;
   readonly #stream: NodeJS.WriteStream;
 
@@ -31,7 +33,9 @@ export class Paper {
     this.isTerminal = stream.isTTY === true && !isJson;
     this.#isColored = this.isTerminal && !process.env.NO_COLOR;
     // Who reads may leave at any time: that is no error.
-    stream.on('error', () => process.exit(0));
+    stream.on('error', () => {
+      if (!this.outlivesReader) process.exit(0);
+    });
   }
 
   /** Prints a line as it is. */
@@ -42,6 +46,12 @@ export class Paper {
   /** Prints a line that only people read. */
   remark(text: string, color?: Color): void {
     if (this.isTerminal) this.line(color ? this.paint(text, color) : text);
+  }
+
+  /** Prints a line in the place of the last one, as far as it fits. */
+  live(text: string, color?: Color): void {
+    const shown = text.slice(0, Math.max(1, (this.#stream.columns || 80) - 1));
+    this.#stream.write(`\r\u001B[K${color ? this.paint(shown, color) : shown}`);
   }
 
   /** Prints one JSON object. */
@@ -66,6 +76,13 @@ export class Paper {
         this.line((table ? [table, ...values] : values).join('\t'));
       }
     }
+  }
+
+  /** Prints a table below another one, if there is anything in it. */
+  further<Item>(columns: Column<Item>[], items: readonly Item[], table: string): void {
+    if (items.length === 0) return;
+    this.remark('');
+    this.table(columns, items, table);
   }
 
   #aligned<Item>(columns: Column<Item>[], items: readonly Item[]): void {

@@ -58,7 +58,8 @@ function object(message: Message): object {
   return { sequence, timestamp, type, senderPid, senderRuntime, redelivered, length: payload.length, ...bytes };
 }
 
-function print(paper: Paper, message: Message): void {
+/** Prints one message. */
+export function printMessage(paper: Paper, message: Message): void {
   if (paper.isJson) paper.json(object(message));
   else if (paper.isTerminal)
     paper.line(MESSAGES.map((column) => column.text?.(message) ?? column.value(message)).join('  '));
@@ -87,7 +88,7 @@ export async function tail(paper: Paper, names: string[], options: TailOptions):
   using consumer = region.openConsumer(channel, { label: 'tailrace tail', from, limit });
   let printed = 0;
   for await (const message of consumer.messages()) {
-    print(paper, message);
+    printMessage(paper, message);
     printed += 1;
     if (printed >= options.count) return;
   }

@@ -5,7 +5,7 @@
  * has not published, which everybody behind it waits for.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ChannelInfo, ParticipantInfo, RegionStats } from '../stats.ts';
+import type { ChannelInfo, GroupInfo, ParticipantInfo, RecorderInfo, RegionStats } from '../stats.ts';
 import { age, type Column, type Paper, printable, short, size } from './paper.ts';
 import { openToLook, pathOf } from './places.ts';
 
@@ -25,6 +25,17 @@ interface ChannelRow extends ChannelInfo {
 interface ParticipantRow extends ParticipantInfo {
   channelName: string;
   rate: number;
+}
+
+interface RecorderRow extends RecorderInfo {
+  channelName: string;
+  rate: number;
+  /** Newest log sequence in the file; null before the first recorder. */
+  recordedSequence: number | null;
+}
+
+interface GroupRow extends GroupInfo {
+  channelName: string;
 }
 
 const RUNTIMES = ['-', 'rust', 'python', 'node', 'c', 'wasm'];
@@ -75,6 +86,35 @@ const PARTICIPANTS: Column<ParticipantRow>[] = [
   },
 ];
 
+const RECORDERS: Column<RecorderRow>[] = [
+  { title: 'RECORDED', value: (row) => row.channelName },
+  {
+    title: 'BY',
+    value: (row) => row.pid,
+    text: (row) => String(row.pid ?? 'nobody'),
+    color: (row) => (row.pid === null ? 'red' : undefined),
+  },
+  { title: 'RATE/S', value: (row) => row.rate, text: (row) => short(row.rate) },
+  { title: 'LAG', value: (row) => row.lag },
+  { title: 'NEWEST', value: (row) => row.recordedSequence },
+  { title: 'ON DISK', value: (row) => row.durableSequence },
+  {
+    title: 'STATE',
+    value: (row) => (row.error === null ? 'ok' : `ERR_${row.error}`),
+    color: (row) => (row.error === null ? undefined : 'red'),
+  },
+];
+
+const GROUPS: Column<GroupRow>[] = [
+  { title: 'GROUP OF', value: (row) => row.channelName },
+  { title: 'GROUP', value: (row) => row.name },
+  { title: 'MEMBERS', value: (row) => row.members, color: (row) => (row.members === 0 ? 'yellow' : undefined) },
+  { title: 'NEXT', value: (row) => row.next },
+  { title: 'COMMITTED', value: (row) => row.committed },
+  { title: 'LAG', value: (row) => row.lag },
+  { title: 'TAKEN OVER', value: (row) => row.takeovers },
+];
+
 /** Growth for each second; never below zero, for an index may be used again. */
 function rate(now: number, before: number | undefined, seconds: number): number {
   return before === undefined ? 0 : Math.max(0, Math.round((now - before) / seconds));
@@ -96,7 +136,22 @@ function participantRows(now: RegionStats, before: RegionStats, seconds: number)
   }));
 }
 
-function print(paper: Paper, now: RegionStats, channels: ChannelRow[], participants: ParticipantRow[]): void {
+function recorderRows(now: RegionStats, before: RegionStats, seconds: number): RecorderRow[] {
+  const positions = new Map(before.channels.map(({ index, recorder }) => [index, recorder?.recordedPosition]));
+  return now.channels.flatMap(({ index, name, recorder }) => {
+    if (!recorder) return [];
+    const { base, recordedPosition } = recorder;
+    const recordedSequence = base === null ? null : base + recordedPosition - 1;
+    const speed = rate(recordedPosition, positions.get(index), seconds);
+    return [{ ...recorder, channelName: name, rate: speed, recordedSequence }];
+  });
+}
+
+function groupRows({ channels }: RegionStats): GroupRow[] {
+  return channels.flatMap(({ name, groups }) => groups.map((group) => ({ ...group, channelName: name })));
+}
+
+function print(paper: Paper, now: RegionStats, before: RegionStats, seconds: number): void {
   if (paper.isTerminal) {
     const clock = new Date().toTimeString().slice(0, 8);
     paper.line(
@@ -105,9 +160,11 @@ function print(paper: Paper, now: RegionStats, channels: ChannelRow[], participa
     if (now.lockHolder !== null) paper.line(`the region lock is held by process ${now.lockHolder}`);
     paper.line();
   }
-  paper.table(CHANNELS, channels, 'channel');
+  paper.table(CHANNELS, channelRows(now, before, seconds), 'channel');
+  paper.further(RECORDERS, recorderRows(now, before, seconds), 'recorder');
+  paper.further(GROUPS, groupRows(now), 'group');
   paper.remark('');
-  paper.table(PARTICIPANTS, participants, 'participant');
+  paper.table(PARTICIPANTS, participantRows(now, before, seconds), 'participant');
 }
 
 /** Prints tables until it was told to end, or has printed as many as were asked for. */
@@ -119,7 +176,7 @@ export async function top(paper: Paper, name: string, options: TopOptions): Prom
     await sleep(options.interval * 1_000);
     const seconds = (performance.now() - looked) / 1_000;
     const now = region.stats();
-    print(paper, now, channelRows(now, before, seconds), participantRows(now, before, seconds));
+    print(paper, now, before, seconds);
     before = now;
     looked = performance.now();
   }
