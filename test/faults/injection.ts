@@ -1,0 +1,19 @@
+/**
+ * Injection: runs a program under strace, which makes some of its system calls fail, or skips them.
+ */
+import { spawnSync } from 'node:child_process';
+
+/** Why that cannot be done here. */
+export function absent(): string | undefined {
+  const tried = spawnSync('strace', ['-qq', '-f', '-e', 'trace=fsync', '-e', 'inject=fsync:retval=0', 'true']);
+  if (tried.status === 0) return undefined;
+  return `strace cannot inject faults here (${tried.stderr?.toString().trim() || tried.error?.message})`;
+}
+
+/**
+ * Runs a program with an injection, in strace's words (`fdatasync:error=EIO:when=3`). The program is the child, and strace
+ * beside it, so that signals go to the program. `trace` are the calls that go to `output`.
+ */
+export function around(injection: string, trace = injection.split(':')[0]!, output = '/dev/null'): string[] {
+  return ['strace', '-D', '-f', '-qq', '-o', output, '-e', `trace=${trace}`, '-e', `inject=${injection}`];
+}
