@@ -11,11 +11,13 @@ extern crate alloc;
 
 pub mod book;
 pub mod error;
+mod handout;
 #[cfg(all(feature = "std", not(loom)))]
 mod json;
 pub mod layout;
 #[cfg(not(loom))]
 pub mod log;
+mod look;
 pub mod recorded;
 pub mod ring;
 mod schema;

@@ -4,7 +4,7 @@ use super::reader::{LogReader, ReadOptions};
 use super::readings::{DURABLE, OLDEST, locked, open, say, sequences};
 use super::testing::{LOG_ID, Segment, directory, payload};
 use super::{Log, LogOptions, Record};
-use crate::ring::Records;
+use crate::handout::Records;
 use crate::start::From;
 use crate::sync::Ordering;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 #[test]
 fn a_watch_says_when_its_reader_would_find_something() {
-    use crate::ring::Look;
+    use crate::look::Look;
     let (_directory, storage) = directory();
     let _held = locked(&storage);
     let mut segment = Segment::new(1);

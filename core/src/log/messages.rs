@@ -14,8 +14,8 @@ use super::layout::{
     FRAME_COMMIT, FRAME_COMPRESSED, FRAME_CONTINUATION, FRAME_LONG, FRAME_TOMBSTONE, LONG_PREFIX_BYTES,
 };
 use super::scan::split;
+use crate::handout::{Header as RecordHeader, RecordWriter, record_bytes};
 use crate::layout::MESSAGE_COMPRESSED;
-use crate::ring::{RecordHeader, RecordWriter, record_bytes};
 
 /// Where somebody stands in the frames of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -43,18 +43,32 @@ mod damages;
 mod failing;
 #[cfg(all(test, feature = "std", target_os = "linux", not(miri)))]
 mod faults;
+#[cfg(all(test, feature = "std", target_os = "linux", not(miri)))]
+mod findings;
+#[cfg(feature = "std")]
+pub mod follow;
+#[cfg(all(test, feature = "std", target_os = "linux", not(miri)))]
+mod followings;
 pub mod frame;
+#[cfg(feature = "std")]
+pub(crate) mod horizon;
 #[cfg(feature = "std")]
 pub(crate) mod index;
 pub mod layout;
 #[cfg(all(test, feature = "std", target_os = "linux", not(miri)))]
 pub(crate) mod memory;
 #[cfg(feature = "std")]
+pub(crate) mod messages;
+#[cfg(feature = "std")]
 mod oldest;
 #[cfg(feature = "std")]
 pub mod options;
 #[cfg(feature = "std")]
 pub mod positions;
+#[cfg(feature = "std")]
+pub mod reader;
+#[cfg(all(test, feature = "std", target_os = "linux", not(miri)))]
+mod readings;
 #[cfg(feature = "std")]
 pub(crate) mod rebuild;
 #[cfg(feature = "std")]
@@ -68,31 +82,17 @@ mod report;
 #[cfg(feature = "std")]
 pub(crate) mod retention;
 #[cfg(all(test, feature = "std", target_os = "linux", not(miri)))]
-mod salvage;
-#[cfg(feature = "std")]
-pub mod follow;
-#[cfg(feature = "std")]
-pub(crate) mod horizon;
-#[cfg(feature = "std")]
-pub(crate) mod messages;
-#[cfg(feature = "std")]
-pub mod reader;
-#[cfg(all(test, feature = "std", target_os = "linux", not(miri)))]
 mod rubbish;
 #[cfg(all(test, feature = "std", target_os = "linux", not(miri)))]
-mod followings;
-#[cfg(all(test, feature = "std", target_os = "linux", not(miri)))]
-mod findings;
-#[cfg(all(test, feature = "std", target_os = "linux", not(miri)))]
-mod readings;
-#[cfg(feature = "std")]
-pub mod stat;
+mod salvage;
 #[cfg(feature = "std")]
 pub(crate) mod scan;
 #[cfg(feature = "std")]
 pub mod segment;
 #[cfg(feature = "std")]
 mod spare;
+#[cfg(feature = "std")]
+pub mod stat;
 #[cfg(feature = "std")]
 mod state;
 #[cfg(feature = "std")]
@@ -119,9 +119,13 @@ mod writing;
 #[cfg(feature = "std")]
 pub use cursors::{Change, Cursors};
 #[cfg(feature = "std")]
+pub use follow::LogWatch;
+#[cfg(feature = "std")]
 pub use options::{LogOptions, Progress, ProgressFn};
 #[cfg(feature = "std")]
 pub use positions::Position;
+#[cfg(feature = "std")]
+pub use reader::{LogReader, ReadOptions};
 #[cfg(feature = "std")]
 pub use record::Record;
 #[cfg(feature = "std")]
@@ -129,14 +133,10 @@ pub use recovery::Recovered;
 #[cfg(feature = "std")]
 pub use repair::{Repaired, repair};
 #[cfg(feature = "std")]
+pub use stat::{LogStat, SegmentStat, stat};
+#[cfg(feature = "std")]
 pub use state::Listener;
 #[cfg(feature = "std")]
 pub use verify::{Verified, verify};
 #[cfg(feature = "std")]
 pub use writer::Log;
-#[cfg(feature = "std")]
-pub use reader::{LogReader, ReadOptions};
-#[cfg(feature = "std")]
-pub use follow::LogWatch;
-#[cfg(feature = "std")]
-pub use stat::{LogStat, SegmentStat, stat};

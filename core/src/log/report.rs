@@ -50,11 +50,7 @@ impl SegmentStat {
 
 impl Position {
     fn object(&self) -> String {
-        Object::new()
-            .text("name", &self.name)
-            .raw("sequence", self.sequence)
-            .raw("updated_ns", self.updated_ns)
-            .end()
+        Object::new().text("name", &self.name).raw("sequence", self.sequence).raw("updated_ns", self.updated_ns).end()
     }
 }
 

@@ -6,7 +6,7 @@ use super::readings::{OLDEST, locked, messages, open, sequences, three};
 use super::segment::name_of;
 use super::testing::{Segment, directory, payload};
 use crate::error::Code;
-use crate::ring::Records;
+use crate::handout::Records;
 use crate::start::From;
 use std::sync::Arc;
 

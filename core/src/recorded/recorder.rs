@@ -24,6 +24,7 @@ use super::desk::{Desk, Work};
 use super::herald::Herald;
 use crate::error::{Code, Result};
 use crate::layout::{ROLE_TOOL, RUNTIME_RUST};
+use crate::log::storage::Storage;
 use crate::log::{Log, LogOptions};
 use crate::os::{absolute, fail, refused};
 use crate::region::{Joining, Region, Seat, Shared};
@@ -120,7 +121,29 @@ impl Recorder {
     /// FORKED, ARGUMENT, IO.
     pub fn start(region: &Region, channel: &str, log: impl AsRef<Path>, options: &RecorderOptions) -> Result<Self> {
         let path = absolute(log.as_ref())?;
-        let (mut recorder, desk) = Self::open(region, channel, options, || Log::open(&path, &options.log))?;
+        Self::start_with(region, channel, options, || Log::open(&path, &options.log))
+    }
+
+    /// The same with a log over any storage.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_on(
+        region: &Region,
+        channel: &str,
+        storage: Arc<dyn Storage>,
+        options: &RecorderOptions,
+    ) -> Result<Self> {
+        Self::start_with(region, channel, options, || Log::open_on(storage, &options.log))
+    }
+
+    fn start_with(
+        region: &Region,
+        channel: &str,
+        options: &RecorderOptions,
+        open_log: impl FnOnce() -> Result<Log>,
+    ) -> Result<Self> {
+        let (mut recorder, desk) = Self::open(region, channel, options, open_log)?;
         let thread = std::thread::Builder::new()
             .name("tailrace-record".into())
             .spawn(move || desk.work())

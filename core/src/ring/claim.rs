@@ -6,12 +6,12 @@
 
 use super::host::{Host, step};
 use super::plan::{Piece, Skip, piece_length};
-#[cfg(not(loom))]
-use super::record::Message;
-use super::record::{Header, RecordWriter, record_bytes};
 use super::take::Taker;
 use super::{Ring, TICK_NS, add_own, count};
 use crate::error::{Code, Fault};
+#[cfg(not(loom))]
+use crate::handout::Message;
+use crate::handout::{Header, RecordWriter, record_bytes};
 use crate::layout::SLOT_PAYLOAD;
 use crate::sync::Ordering;
 

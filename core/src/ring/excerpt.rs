@@ -3,9 +3,9 @@
 //! What readers of a recorded channel stand on: they keep log sequences, and ask the ring for what it still holds.
 
 use super::racing::Read;
-use super::record::{Polled, RecordWriter};
 use super::{Ring, count};
 use crate::error::Fault;
+use crate::handout::{Polled, RecordWriter};
 use crate::sync::{Ordering, fence};
 
 /// Why an excerpt ends.

@@ -26,7 +26,7 @@
 //! The files: `write` claims and publishes, `take` and `claim` claim and release, `plan` reads what is in the slots
 //! without trusting it, `run` is the short way for plain messages, `stream` reads behind a cursor, `scribe` reads for
 //! the log, `recording` tells what is in it, `gate` holds writers back, `wait` sleeps and wakes, `repair` mends what the
-//! dead left, `heir` delivers what they had taken, `record` is the form in which batches leave the core.
+//! dead left, `heir` delivers what they had taken, `handout`, beside this module, is the form in which batches leave the core.
 
 mod claim;
 mod excerpt;
@@ -41,7 +41,6 @@ pub(crate) mod model;
 mod payloads;
 mod plan;
 mod racing;
-mod record;
 mod recording;
 mod repair;
 #[cfg(all(test, not(loom)))]
@@ -59,18 +58,17 @@ mod wait;
 mod watch;
 mod write;
 
+pub use crate::handout::{Message, Polled, Records, mark_redelivered};
+pub use crate::look::Look;
 pub use excerpt::{End, Excerpt, Span};
 pub use host::{Host, step};
 pub use payloads::{Packed, Payloads, Strided};
-pub use record::{Message, Polled, Records, mark_redelivered};
-#[cfg(all(feature = "std", not(loom)))]
-pub(crate) use record::{Header as RecordHeader, RecordWriter, record_bytes};
 pub use recording::DurableWait;
 pub use repair::{Repair, Unblocked};
 pub use scribe::{Scribe, Sheet, SlotHeader};
 pub use stream::Subscriber;
 pub use take::Taker;
-pub use wait::{Look, Sleeper};
+pub use wait::Sleeper;
 pub use watch::{Wanted, Watcher};
 pub use write::Writer;
 

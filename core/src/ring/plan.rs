@@ -8,8 +8,8 @@
 //! slot is not before them in the same claim (it was abandoned, or a dead taker released it), and what cannot be right.
 
 use super::Ring;
-use super::record::record_bytes;
 use crate::error::{Code, Fault};
+use crate::handout::record_bytes;
 use crate::layout::{CLAIM_MAX, MESSAGE_ABANDONED, MESSAGE_CONTINUATION, SLOT_PAYLOAD, Slot};
 use crate::sync::Ordering;
 

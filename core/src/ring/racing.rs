@@ -7,8 +7,8 @@
 use super::Ring;
 use super::host::step;
 use super::plan::piece_length;
-use super::record::{RecordWriter, record_bytes};
 use crate::error::{Code, Fault};
+use crate::handout::{RecordWriter, record_bytes};
 use crate::layout::{MESSAGE_ABANDONED, MESSAGE_CONTINUATION, MESSAGE_CRC, SLOT_PAYLOAD};
 use crate::sync::{Ordering, fence};
 

@@ -12,10 +12,11 @@
 //! ```
 
 use super::host::{Host, step};
-use super::wait::{Look, Side, Sleeper, Waiter};
+use super::wait::{Side, Sleeper, Waiter};
 use super::{Ring, count};
 use crate::error::{Code, Fault};
 use crate::layout::{Participant, Recorder};
+use crate::look::Look;
 use crate::sync::{Ordering, fence, full_fence};
 
 /// Looks at a binding that changes while it is looked at.

@@ -7,9 +7,9 @@
 use super::Ring;
 use super::host::{Host, step};
 use super::intent::{self, Kind};
-use super::record::{RecordWriter, record_bytes};
 use super::take::Taker;
 use super::{add_own, count};
+use crate::handout::{RecordWriter, record_bytes};
 use crate::layout::{CLAIM_MAX, MESSAGE_ABANDONED, MESSAGE_CONTINUATION};
 use crate::sync::Ordering;
 

@@ -11,10 +11,11 @@
 
 use super::host::{Host, step};
 use super::plan::piece_length;
-use super::wait::{Look, Side, Sleeper, Waiter};
+use super::wait::{Side, Sleeper, Waiter};
 use super::{Ring, add_own, count};
 use crate::error::{Code, Fault};
 use crate::layout::{MESSAGE_ABANDONED, MESSAGE_CONTINUATION, MESSAGE_CRC, Participant, Recorder, SLOT_PAYLOAD, Slot};
+use crate::look::Look;
 use crate::sync::{Ordering, fence};
 
 /// Slots that are fetched ahead of the one that is copied.

@@ -2,8 +2,9 @@
 //!
 //! Channels for foreign programs differ in where the payload is (and have no words 48..64 when it begins at 48).
 
+use super::Ring;
 use super::plan::{Piece, piece_length};
-use super::{Ring, record};
+use crate::handout;
 use crate::layout::{CHANNEL_CHECKSUM, CHANNEL_FOREIGN_CODE, MESSAGE_ABANDONED, MESSAGE_CRC, Slot};
 use crate::sync::Ordering;
 
@@ -85,17 +86,17 @@ impl Ring<'_> {
 
     /// What the record of a message says, from a slot that the caller has taken.
     #[inline(always)]
-    pub(super) fn claimed_header(&self, slot: &Slot) -> record::Header {
+    pub(super) fn claimed_header(&self, slot: &Slot) -> handout::Header {
         let length = slot.payload_len.load(Ordering::Relaxed);
         self.racing_header(slot, slot.flags.load(Ordering::Relaxed), length)
     }
 
     /// The same from any slot, with the flags and the length that were looked at.
     #[inline(always)]
-    pub(super) fn racing_header(&self, slot: &Slot, flags: u16, length: u32) -> record::Header {
+    pub(super) fn racing_header(&self, slot: &Slot, flags: u16, length: u32) -> handout::Header {
         let runtime = slot.sender_runtime.load(Ordering::Relaxed);
         let pid = slot.sender_pid.load(Ordering::Relaxed);
-        record::Header {
+        handout::Header {
             timestamp_ns: slot.timestamp_ns.load(Ordering::Relaxed),
             message_type: slot.message_type.load(Ordering::Relaxed),
             sender: u64::from(pid) | u64::from(runtime) << 32 | u64::from(flags) << 48,
@@ -139,6 +140,15 @@ impl Ring<'_> {
         // SAFETY: `plan` checked the length against `slot_payload`, which ends inside the slot for both offsets; the slot
         // is taken, so nobody who keeps the protocol writes it before release.
         unsafe { core::slice::from_raw_parts(start.add(self.payload_offset() as usize), length) }
+    }
+
+    /// Whether the payload read from `slot` is what its writer wrote, as far as a checksum can tell.
+    #[inline(always)]
+    pub(super) fn is_intact(&self, slot: &Slot, payload: &[u8]) -> bool {
+        if self.is_foreign() || slot.flags.load(Ordering::Relaxed) & MESSAGE_CRC == 0 {
+            return true;
+        }
+        crc32fast::hash(payload) == slot.crc32.load(Ordering::Relaxed)
     }
 
     /// Whether a message that the caller has taken is what its writer wrote, as far as checksums can tell.

@@ -6,11 +6,12 @@
 
 use super::host::{Host, step};
 use super::racing::Read;
-use super::record::{Polled, RecordWriter};
-use super::wait::{Look, Side, Sleeper, Waiter};
+use super::wait::{Side, Sleeper, Waiter};
 use super::{Ring, TICK_NS, add_own, count};
 use crate::error::{Code, Fault};
+use crate::handout::{Polled, RecordWriter};
 use crate::layout::Participant;
+use crate::look::Look;
 use crate::sync::{Ordering, fence, full_fence};
 
 const JUMPS_MAX: u32 = 64;

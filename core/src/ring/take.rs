@@ -6,12 +6,13 @@
 use super::claim::Claim;
 use super::host::{Host, step};
 use super::plan::{Limit, Plan, Seen};
-use super::record::{Polled, RecordWriter};
 use super::run::Run;
-use super::wait::{Look, Side, Sleeper, Waiter};
+use super::wait::{Side, Sleeper, Waiter};
 use super::{PATIENCE_NS, Ring, count};
 use crate::error::{Code, Fault};
+use crate::handout::{Polled, RecordWriter};
 use crate::layout::{CLAIM_MAX, Participant};
+use crate::look::Look;
 use crate::sync::Ordering;
 
 /// One consumer of a queue. Used by one thread at a time.

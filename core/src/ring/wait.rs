@@ -12,6 +12,7 @@ use super::host::{Host, step};
 use super::{Ring, count};
 use crate::error::Fault;
 use crate::layout::Participant;
+use crate::look::Look;
 use crate::sync::{AtomicU32, Ordering, full_fence, spin_hint};
 
 /// Longest sleep, nanoseconds.
@@ -21,17 +22,6 @@ const SPINS_MIN: u32 = if cfg!(any(loom, miri)) { 0 } else { 16 };
 
 /// How often a call finds nothing before it looks at the clock.
 const MISSES_A_LOOK: u32 = 8;
-
-/// What a look found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Look {
-    /// Something to do.
-    Ready,
-    /// Nothing.
-    Empty,
-    /// A position that was claimed and is not published stands in the way.
-    Hole,
-}
 
 /// How one participant waits: what it has learned, and since when something is in its way.
 #[derive(Debug)]

@@ -6,9 +6,10 @@
 use super::Ring;
 use super::host::Host;
 use super::repair::is_in_group;
-use super::wait::{Look, Side, Sleeper, Waiter};
+use super::wait::{Side, Sleeper, Waiter};
 use crate::error::Fault;
 use crate::layout::Participant;
+use crate::look::Look;
 use crate::sync::{AtomicU32, Ordering};
 
 /// What is waited for.

@@ -9,10 +9,11 @@ use super::host::{Host, step};
 use super::intent::{self, Kind};
 use super::payloads::Payloads;
 use super::slot::Header;
-use super::wait::{Look, Side, Sleeper, Waiter};
+use super::wait::{Side, Sleeper, Waiter};
 use super::{Ring, TICK_NS, add_own, count};
 use crate::error::{Code, Fault};
 use crate::layout::{CLAIM_MAX, MESSAGE_CONTINUATION, Participant};
+use crate::look::Look;
 use crate::sync::{Ordering, fence};
 
 /// Slots that are filled before the first of them is published.

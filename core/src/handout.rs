@@ -1,13 +1,12 @@
-//! The form in which batches leave the core; the faces decode this and nothing else.
+//! Handout: the form in which batches leave the core, whether they come from a ring or a log; the faces decode this and
+//! nothing else.
 //!
 //! ```text
 //! 0 sequence u64 · 8 timestamp u64 · 16 type u32 · 20 length u32 · 24 pid u32 · 28 runtime u16 · 30 flags u16
 //! 32 delivery_count u16 · 34 zero u16 · 36 zero u32 · 40 payload · zeros to a multiple of 8
 //! ```
 
-use super::Ring;
-use crate::layout::{MESSAGE_CRC, MESSAGE_REDELIVERED, RECORD_HEADER_BYTES, Slot};
-use crate::sync::Ordering;
+use crate::layout::{MESSAGE_CRC, MESSAGE_REDELIVERED, RECORD_HEADER_BYTES};
 
 const HEADER: usize = RECORD_HEADER_BYTES as usize;
 
@@ -54,12 +53,12 @@ impl<'b> RecordWriter<'b> {
 
     /// Bytes left.
     #[inline(always)]
-    pub(super) fn room(&self) -> usize {
+    pub(crate) fn room(&self) -> usize {
         self.buffer.len() - self.used
     }
 
     /// Whether a message of `length` bytes fits.
-    pub(super) fn has_room(&self, length: usize) -> bool {
+    pub(crate) fn has_room(&self, length: usize) -> bool {
         record_bytes(length) <= self.room()
     }
 
@@ -97,17 +96,6 @@ impl<'b> RecordWriter<'b> {
     }
 }
 
-impl Ring<'_> {
-    /// Whether the payload read from `slot` is what its writer wrote, as far as a checksum can tell.
-    #[inline(always)]
-    pub(super) fn is_intact(&self, slot: &Slot, payload: &[u8]) -> bool {
-        if self.is_foreign() || slot.flags.load(Ordering::Relaxed) & MESSAGE_CRC == 0 {
-            return true;
-        }
-        crc32fast::hash(payload) == slot.crc32.load(Ordering::Relaxed)
-    }
-}
-
 /// One message of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Message<'a> {
@@ -139,7 +127,7 @@ impl Message<'_> {
 #[cfg(not(loom))]
 impl<'a> Message<'a> {
     /// The message whose first slot is at `position`, with its bytes.
-    pub(super) fn in_place(header: &Header, position: u64, payload: &'a [u8], is_redelivered: bool) -> Self {
+    pub(crate) fn in_place(header: &Header, position: u64, payload: &'a [u8], is_redelivered: bool) -> Self {
         let flags = (header.sender >> 48) as u16 & !(MESSAGE_CRC | MESSAGE_REDELIVERED);
         Self {
             sequence: position.wrapping_add(1),
