@@ -6,7 +6,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { TailraceError } from '../error.ts';
 import { Log } from '../log.ts';
-import type { RecorderStatus, RecordOptions } from '../recorder.ts';
+import type { Recorder, RecorderStatus, RecordOptions } from '../recorder.ts';
 import type { Region } from '../region.ts';
 import { untilAsked } from './ending.ts';
 import { metered, type OnProgress } from './meter.ts';
@@ -71,6 +71,21 @@ async function closed(region: Region, channel: string, path: string): Promise<Ro
   return { channel, rate: 0, byteRate: 0, lag, recordedSequence: lastSequence, durableSequence, state: 'closed' };
 }
 
+/** Ends a recorder; what stopped it is said in full. */
+async function close(recorder: Recorder): Promise<void> {
+  try {
+    await recorder.close();
+  } catch (error) {
+    if (!(error instanceof TailraceError && error.code === 'ERR_IO')) throw error;
+    const { channel, log } = recorder;
+    const message =
+      `the disk failed while "${channel}" was recorded in ${log}: ${error.message}. Nobody knows whether the newest ` +
+      'records are on disk; none of them was acknowledged. Look at the disk (dmesg), then record again: that reads the ' +
+      'log, and goes on where it ends';
+    throw new TailraceError('ERR_IO', message, { cause: error });
+  }
+}
+
 /** Records a channel until this process is asked to end, or cannot go on. */
 export async function record(paper: Paper, names: string[], options: RecordOptions): Promise<void> {
   const [name, channel] = names as [string, string];
@@ -95,7 +110,7 @@ export async function record(paper: Paper, names: string[], options: RecordOptio
     await sleep(LOOK_MS, undefined, { signal }).catch(() => {});
   }
   paper.remark('');
-  await recorder.close();
+  await close(recorder);
   print(paper, await closed(region, channel, options.log));
   paper.remark('');
 }
