@@ -461,7 +461,273 @@ typedef struct tr_cursor_entry {
 TR_SIZE(cursor_entry, 64); TR_AT(cursor_entry, name, 0); TR_AT(cursor_entry, sequence, 48);
 TR_AT(cursor_entry, updated_ns, 56);
 
-/* A region, a producer, a consumer, a recorder or a log: index and generation, never a pointer. 0 is none. */
+/* Messages of the book: little-endian; those with a type have it in their first byte. */
+#define TR_TYPE_NEW_ORDER 1                /* A new order. */
+#define TR_TYPE_CANCEL_ORDER 2             /* Takes a live order away. */
+#define TR_TYPE_EXECUTION_REPORT 3         /* What became of a command, and of the orders it met. */
+#define TR_TYPE_REPLACE 4                  /* Gives a live order another total, price and id. */
+#define TR_TYPE_MASS_CANCEL 5              /* Takes all live orders of an account away. */
+#define TR_TYPE_SET_STATE 32               /* Halts or resumes trading. */
+/* Sets the limits that new orders and replaces meet from now on. */
+#define TR_TYPE_SET_LIMITS 33
+#define TR_TYPE_SET_KILLED 34              /* Turns the kill switch of an account on or off. */
+#define TR_SIDE_BUY 1                      /* Side of a new order, and of a mass cancel: bids. */
+#define TR_SIDE_SELL 2                     /* Side of a new order, and of a mass cancel: asks. */
+#define TR_SIDE_BOTH 0                     /* Side of a mass cancel: both. */
+#define TR_FLAG_POST_ONLY 1                /* Flag of an order: it must not trade at once. */
+/* Flag of an order that meets one of its own account: the incoming remainder is cancelled. */
+#define TR_FLAG_STP_NEWEST 2
+/* Flag of an order that meets one of its own account: the resting one is cancelled, and the incoming goes on. */
+#define TR_FLAG_STP_OLDEST 4
+/* Flag of an order that meets one of its own account: both are cancelled. */
+#define TR_FLAG_STP_BOTH 6
+/* Flag of an order that meets one of its own account: both lose the smaller quantity without a trade. */
+#define TR_FLAG_STP_DECREMENT 8
+#define TR_FLAGS_END 10                    /* Flags of a well-formed order lie below this. */
+#define TR_ORDER_LIMIT 1                   /* Type of an order, low nibble: limit. */
+#define TR_ORDER_MARKET 2                  /* Type of an order, low nibble: market. */
+#define TR_ORDER_GTC 0                     /* Type of an order, high nibble: good till cancelled. */
+#define TR_ORDER_IOC 16                    /* Type of an order, high nibble: immediate or cancel. */
+#define TR_ORDER_FOK 32                    /* Type of an order, high nibble: fill or kill. */
+/* Prices lie strictly between minus this and this, so that no difference of two overflows. */
+#define TR_PRICE_LIMIT UINT64_C(0x4000000000000000)
+#define TR_EXEC_NONE 0                     /* Kind of report: there is none. */
+#define TR_EXEC_ACCEPTED 1                 /* Kind of report: the order was accepted. */
+#define TR_EXEC_FILL 2                     /* Kind of report: a trade, one report a side. */
+#define TR_EXEC_CANCELLED 3                /* Kind of report: what was left is gone. */
+#define TR_EXEC_REJECTED 4                 /* Kind of report: the command changed nothing. */
+/* Kind of report: the order has another total, price and id. */
+#define TR_EXEC_REPLACED 5
+/* Kind of report: self-trade prevention took some of it away. */
+#define TR_EXEC_DECREMENTED 6
+#define TR_EXEC_MASS_CANCEL_DONE 7         /* Kind of report: a mass cancel is done. */
+#define TR_REPORT_SELL 1                   /* Flag of a report: the order sells. */
+#define TR_REPORT_MAKER 2                  /* Flag of a report: the order rested. */
+#define TR_REPORT_DONE 4                   /* Flag of a report: nothing is left of the order. */
+#define TR_REPORT_REPEAT 8                 /* Flag of a report: sent before; set by the gateway. */
+/* Flag of an event, never of a report: the command's last event. */
+#define TR_EVENT_LAST 128
+/* State of a book: events of a command wait for room; the other numbers are those of something half done. */
+#define TR_BOOK_PENDING 1
+#define TR_BOOK_HALTED 2                   /* State of a book: trading is halted. */
+/* State of a book: there was a trade, at the last trade price. */
+#define TR_BOOK_TRADED 4
+
+/* Why an order was refused, or ended. */
+#define TR_REASON_NONE 0                   /* it is what was asked for */
+/* a field is outside its range, or two fields contradict each other */
+#define TR_REASON_MALFORMED 1
+#define TR_REASON_UNKNOWN_ACCOUNT 2        /* there is no such account */
+#define TR_REASON_FOREIGN_ACCOUNT 3        /* the account belongs to another session */
+/* the client order id is not above the account's last one */
+#define TR_REASON_DUPLICATE 4
+#define TR_REASON_KILLED 5                 /* the account's kill switch is on; cancels still work */
+#define TR_REASON_HALTED 6                 /* trading is halted; cancels still work */
+#define TR_REASON_ZERO_QUANTITY 7          /* the quantity is zero */
+#define TR_REASON_QUANTITY_MAX 8           /* the quantity is above the limit */
+#define TR_REASON_OPEN_ORDERS_MAX 9        /* the account has as many open orders as it may have */
+#define TR_REASON_ARENA_FULL 10            /* the book has no room for another resting order */
+#define TR_REASON_POST_ONLY 11             /* a post-only order would trade at once */
+#define TR_REASON_FILL_OR_KILL 12          /* the order cannot be filled completely at once */
+#define TR_REASON_FILL_OR_KILL_DECREMENT 13 /* fill-or-kill does not go with decrement */
+#define TR_REASON_UNKNOWN_ORDER 14         /* the account has no open order of that id */
+#define TR_REASON_REMAINDER 32             /* what could not be traded at once was cancelled */
+#define TR_REASON_SELF_TRADE 33            /* it would have traded with its own account */
+#define TR_REASON_COLLAR 34                /* the next price lies outside the collar */
+#define TR_REASON_MASS_CANCEL 35           /* a mass cancel took it away */
+#define TR_REASON_EXECUTED 36              /* the new total had been executed already */
+
+/* A new order. */
+typedef struct tr_new_order {
+    uint8_t message_type;          /* The type: 1. */
+    uint8_t side;                  /* 1 buy, 2 sell. */
+    /* Low nibble 1 limit, 2 market; high nibble 0 GTC, 1 IOC, 2 FOK. */
+    uint8_t order_type;
+    /* Bit 0 post-only; bits 1 to 3 self-trade prevention: 0 none, 1 newest, 2 oldest, 3 both, 4 decrement. */
+    uint8_t flags;
+    uint32_t account;              /* The account. */
+    uint64_t client_order_id;      /* Above the account's last one. */
+    int64_t price;                 /* Ticks; 0 in a market order. */
+    uint64_t quantity;             /* Units. */
+} tr_new_order;
+TR_SIZE(new_order, 32); TR_AT(new_order, message_type, 0); TR_AT(new_order, side, 1);
+TR_AT(new_order, order_type, 2); TR_AT(new_order, flags, 3); TR_AT(new_order, account, 4);
+TR_AT(new_order, client_order_id, 8); TR_AT(new_order, price, 16); TR_AT(new_order, quantity, 24);
+
+/* Takes a live order away. */
+typedef struct tr_cancel_order {
+    uint8_t message_type;          /* The type: 2. */
+    uint8_t flags;                 /* Zero. */
+    uint8_t zero[2];               /* Zero. */
+    uint32_t account;              /* The account. */
+    uint64_t client_order_id;      /* Of the live order. */
+} tr_cancel_order;
+TR_SIZE(cancel_order, 16); TR_AT(cancel_order, message_type, 0); TR_AT(cancel_order, flags, 1);
+TR_AT(cancel_order, zero, 2); TR_AT(cancel_order, account, 4);
+TR_AT(cancel_order, client_order_id, 8);
+
+/* What became of a command, and of the orders it met. */
+typedef struct tr_execution_report {
+    uint8_t message_type;          /* The type: 3. */
+    /* 1 accepted, 2 fill, 3 cancelled, 4 rejected, 5 replaced, 6 decremented, 7 mass-cancel done. */
+    uint8_t exec_type;
+    uint8_t reason;                /* The number of a reason. */
+    uint8_t flags;                 /* Bit 0 sell, 1 maker, 2 done (leaves 0), 3 repeat. */
+    uint32_t account;              /* The account. */
+    /* Dense per account, from 1; 0 in a rejection, which is no part of the account's history. */
+    uint64_t sequence;
+    uint64_t client_order_id;      /* Of the order, or of the command that was rejected. */
+    /* Accepted: public order id; fill: match id; replaced: previous client order id; else 0. */
+    uint64_t reference;
+    int64_t price;                 /* Ticks; of a fill, the resting order's price. */
+    /* Accepted: of the order; replaced: new leaves; fill, cancelled, decremented: that amount; done: orders. */
+    uint64_t quantity;
+} tr_execution_report;
+TR_SIZE(execution_report, 48); TR_AT(execution_report, message_type, 0);
+TR_AT(execution_report, exec_type, 1); TR_AT(execution_report, reason, 2);
+TR_AT(execution_report, flags, 3); TR_AT(execution_report, account, 4);
+TR_AT(execution_report, sequence, 8); TR_AT(execution_report, client_order_id, 16);
+TR_AT(execution_report, reference, 24); TR_AT(execution_report, price, 32);
+TR_AT(execution_report, quantity, 40);
+
+/* Gives a live order another total, price and id. */
+typedef struct tr_replace {
+    uint8_t message_type;          /* The type: 4. */
+    uint8_t flags;                 /* As in a new order. */
+    uint8_t zero[2];               /* Zero. */
+    uint32_t account;              /* The account. */
+    uint64_t client_order_id;      /* Of the live order. */
+    uint64_t new_client_order_id;  /* Above the account's last one. */
+    int64_t price;                 /* Ticks. */
+    uint64_t quantity;             /* The new total, what was executed included. */
+} tr_replace;
+TR_SIZE(replace, 40); TR_AT(replace, message_type, 0); TR_AT(replace, flags, 1);
+TR_AT(replace, zero, 2); TR_AT(replace, account, 4); TR_AT(replace, client_order_id, 8);
+TR_AT(replace, new_client_order_id, 16); TR_AT(replace, price, 24); TR_AT(replace, quantity, 32);
+
+/* Takes all live orders of an account away. */
+typedef struct tr_mass_cancel {
+    uint8_t message_type;          /* The type: 5. */
+    uint8_t side;                  /* 0 both, 1 buy, 2 sell. */
+    uint8_t zero[2];               /* Zero. */
+    uint32_t account;              /* The account. */
+    /* Above the account's last one; 0: without an id, as the exchange's own (cancel on disconnect). */
+    uint64_t client_order_id;
+} tr_mass_cancel;
+TR_SIZE(mass_cancel, 16); TR_AT(mass_cancel, message_type, 0); TR_AT(mass_cancel, side, 1);
+TR_AT(mass_cancel, zero, 2); TR_AT(mass_cancel, account, 4); TR_AT(mass_cancel, client_order_id, 8);
+
+/* Halts or resumes trading. */
+typedef struct tr_set_state {
+    uint8_t message_type;          /* The type: 32. */
+    uint8_t state;                 /* 0 trading, 1 halted. */
+    uint8_t zero[2];               /* Zero. */
+    uint8_t zero_word[4];          /* Zero. */
+} tr_set_state;
+TR_SIZE(set_state, 8); TR_AT(set_state, message_type, 0); TR_AT(set_state, state, 1);
+TR_AT(set_state, zero, 2); TR_AT(set_state, zero_word, 4);
+
+/* Sets the limits that new orders and replaces meet from now on. */
+typedef struct tr_set_limits {
+    uint8_t message_type;          /* The type: 33. */
+    uint8_t zero_byte[1];          /* Zero. */
+    uint8_t zero[2];               /* Zero. */
+    uint32_t open_orders_max;      /* Resting orders an account may have; 0: no limit. */
+    uint64_t quantity_max;         /* Quantity of one order; 0: as much as the book can count. */
+    /* How far from the last trade a command may trade, ticks; 0: no collar. */
+    uint64_t collar_ticks;
+} tr_set_limits;
+TR_SIZE(set_limits, 24); TR_AT(set_limits, message_type, 0); TR_AT(set_limits, zero_byte, 1);
+TR_AT(set_limits, zero, 2); TR_AT(set_limits, open_orders_max, 4);
+TR_AT(set_limits, quantity_max, 8); TR_AT(set_limits, collar_ticks, 16);
+
+/* Turns the kill switch of an account on or off. */
+typedef struct tr_set_killed {
+    uint8_t message_type;          /* The type: 34. */
+    uint8_t is_killed;             /* 0 off, 1 on. */
+    uint8_t zero[2];               /* Zero. */
+    uint32_t account;              /* The account. */
+} tr_set_killed;
+TR_SIZE(set_killed, 8); TR_AT(set_killed, message_type, 0); TR_AT(set_killed, is_killed, 1);
+TR_AT(set_killed, zero, 2); TR_AT(set_killed, account, 4);
+
+/* What a book says: an execution report, a market message, or both in one. */
+typedef struct tr_event {
+    uint8_t market;                /* The letter of the market message, or 0. */
+    uint8_t exec_type;             /* `EXEC_*`; 0: no report. */
+    uint8_t reason;                /* The number of a reason. */
+    uint8_t flags;                 /* `REPORT_*` bits and `EVENT_LAST`. */
+    uint32_t account;              /* Whom the report is for. */
+    uint64_t sequence;             /* Of the report, dense per account; 0 in a rejection. */
+    uint64_t client_order_id;      /* Of the order or command. */
+    /* As in an execution report; of a market message: match id, new order id, or state. */
+    uint64_t reference;
+    int64_t price;                 /* Ticks. */
+    uint64_t quantity;             /* Units. */
+    uint64_t market_sequence;      /* Dense over market messages; 0: none. */
+    uint64_t order_id;             /* Public id of the order. */
+} tr_event;
+TR_SIZE(event, 64); TR_AT(event, market, 0); TR_AT(event, exec_type, 1); TR_AT(event, reason, 2);
+TR_AT(event, flags, 3); TR_AT(event, account, 4); TR_AT(event, sequence, 8);
+TR_AT(event, client_order_id, 16); TR_AT(event, reference, 24); TR_AT(event, price, 32);
+TR_AT(event, quantity, 40); TR_AT(event, market_sequence, 48); TR_AT(event, order_id, 56);
+
+/* One command of a batch, stamped by whoever put it into the journal. */
+typedef struct tr_stamped_command {
+    uint64_t sequence;             /* The global sequence. */
+    uint64_t timestamp_ns;         /* Nanoseconds since 1970. */
+    uint8_t message[40];           /* One of the commands, and zeros up to 40 bytes. */
+} tr_stamped_command;
+TR_SIZE(stamped_command, 56); TR_AT(stamped_command, sequence, 0);
+TR_AT(stamped_command, timestamp_ns, 8); TR_AT(stamped_command, message, 16);
+
+/* One price of one side. */
+typedef struct tr_depth_level {
+    int64_t price;                 /* Ticks. */
+    uint64_t quantity;             /* What all its orders ask for. */
+    uint32_t order_count;          /* Its orders. */
+    uint8_t zero[4];               /* Zero. */
+} tr_depth_level;
+TR_SIZE(depth_level, 24); TR_AT(depth_level, price, 0); TR_AT(depth_level, quantity, 8);
+TR_AT(depth_level, order_count, 16); TR_AT(depth_level, zero, 20);
+
+/* What can be asked of a book as a whole, between two commands. */
+typedef struct tr_book_summary {
+    uint64_t state_hash;           /* Equal for equal orders and histories. */
+    uint64_t sequence;             /* The global sequence of the last command. */
+    uint64_t timestamp_ns;         /* Its timestamp, nanoseconds since 1970. */
+    uint64_t market_sequence;      /* The sequence of the last market message; 0: none yet. */
+    int64_t bid_price;             /* Ticks; it counts only when bids there have a number. */
+    uint64_t bid_quantity;         /* What all orders at the best bid ask for. */
+    int64_t ask_price;             /* Ticks; it counts only when asks there have a number. */
+    uint64_t ask_quantity;         /* What all orders at the best ask ask for. */
+    int64_t last_trade_price;      /* Ticks; it counts only with `BOOK_TRADED`. */
+    uint32_t order_count;          /* Resting orders. */
+    uint32_t bid_order_count;      /* Orders at the best bid; 0: there are no bids. */
+    uint32_t ask_order_count;      /* Orders at the best ask; 0: there are no asks. */
+    uint32_t flags;                /* `BOOK_*` bits. */
+} tr_book_summary;
+TR_SIZE(book_summary, 88); TR_AT(book_summary, state_hash, 0); TR_AT(book_summary, sequence, 8);
+TR_AT(book_summary, timestamp_ns, 16); TR_AT(book_summary, market_sequence, 24);
+TR_AT(book_summary, bid_price, 32); TR_AT(book_summary, bid_quantity, 40);
+TR_AT(book_summary, ask_price, 48); TR_AT(book_summary, ask_quantity, 56);
+TR_AT(book_summary, last_trade_price, 64); TR_AT(book_summary, order_count, 72);
+TR_AT(book_summary, bid_order_count, 76); TR_AT(book_summary, ask_order_count, 80);
+TR_AT(book_summary, flags, 84);
+
+/* What a book knows of an account. */
+typedef struct tr_account_record {
+    uint64_t last_client_order_id; /* The last client order id; later ones must be above it. */
+    uint64_t report_sequence;      /* Of the last report; 0: none yet. */
+    uint32_t open_count;           /* Resting orders. */
+    uint32_t is_killed;            /* 1: its kill switch is on. */
+} tr_account_record;
+TR_SIZE(account_record, 24); TR_AT(account_record, last_client_order_id, 0);
+TR_AT(account_record, report_sequence, 8); TR_AT(account_record, open_count, 16);
+TR_AT(account_record, is_killed, 20);
+
+/* A region, a producer, a consumer, a recorder, a log or a book: index and generation, never a
+ * pointer. 0 is none. */
 typedef int64_t tr_handle;
 
 /* Called with bytes done and bytes in all, or NULL. */
@@ -678,9 +944,9 @@ int64_t tr_keep(tr_handle consumer);
 /* Positions written and not yet taken. */
 int64_t tr_depth(tr_handle consumer);
 
-/* Closes a producer, consumer, recorder or log; what a consumer has claimed and not released
- * goes to others, flagged as delivered again. A recorder records what is there, a log writes
- * what waits; their errors are told. */
+/* Closes a producer, consumer, recorder, log or book; what a consumer has claimed and not
+ * released goes to others, flagged as delivered again. A recorder records what is there, a log
+ * writes what waits; their errors are told. */
 int64_t tr_close(tr_handle handle);
 
 /* Opens a reader of a recorded channel, which reads from the log and the ring as if they were
@@ -823,6 +1089,64 @@ int64_t tr_log_verify(const char *path, tr_progress progress, char *text, uint64
  *   text      Where the text goes; may be NULL.
  *   length    Room there. */
 int64_t tr_log_repair(const char *path, tr_progress progress, char *text, uint64_t length);
+
+/* Makes a book without orders; answers with its handle. All memory that it will ever need is
+ * taken now.
+ *   slot_count       Orders that can rest at once: 1 to 2^28; about 130 bytes each.
+ *   account_count    Accounts are numbered from 0 to one less than this.
+ *   band_ticks       Prices that are found without a search: a power of two, 64 to 262,144.
+ *   open_orders_max  Resting orders an account may have; 0: no limit.
+ *   quantity_max     Quantity of one order; 0: as much as the book can count, 2^63 / `slot_count`.
+ *   collar_ticks     How far from the last trade a command may trade, ticks; 0: no collar.
+ *   key              16 random bytes that no client knows; NULL: the system's. */
+int64_t tr_book_create(
+    uint32_t slot_count, uint32_t account_count, uint32_t band_ticks, uint32_t open_orders_max,
+    uint64_t quantity_max, uint64_t collar_ticks, const uint8_t *key);
+
+/* Makes a book from a snapshot, whose limits it takes; answers with its handle.
+ *   slot_count     As in `tr_book_create`; the snapshot's orders must fit.
+ *   account_count  As in `tr_book_create`; the snapshot's accounts must fit.
+ *   band_ticks     As in `tr_book_create`.
+ *   key            As in `tr_book_create`; it need not be the same as before.
+ *   snapshot       What `tr_book_snapshot` wrote.
+ *   length         Its bytes. */
+int64_t tr_book_restore(
+    uint32_t slot_count, uint32_t account_count, uint32_t band_ticks, const uint8_t *key,
+    const uint8_t *snapshot, uint64_t length);
+
+/* Applies commands in order; answers with how many events were written. When there is no more
+ * room for events, it stops, in the middle of a command if need be (`TR_BOOK_PENDING`): the next
+ * call goes on with that command, also when it is given no others. A command that cannot be read
+ * is `TR_ERR_ARGUMENT`, and then none of the call is applied.
+ *   commands  `tr_stamped_command`s.
+ *   count     How many.
+ *   events    Where `tr_event`s go.
+ *   room      Room there, events.
+ *   consumed  How many commands were taken; may be NULL. */
+int64_t tr_book_apply(
+    tr_handle book, const uint8_t *commands, uint64_t count, uint8_t *events, uint64_t room,
+    uint64_t *consumed);
+
+/* Hash, best prices, sequences and counts.
+ *   state  One `tr_book_summary`; 88 bytes. */
+int64_t tr_book_state(tr_handle book, uint8_t *state);
+
+/* What a book knows of an account.
+ *   account  Number of the account.
+ *   record   One `tr_account_record`; 24 bytes. */
+int64_t tr_book_account(tr_handle book, uint32_t account, uint8_t *record);
+
+/* Writes the prices of a side, best first, as many as fit; answers with how many.
+ *   side    `SIDE_BUY` or `SIDE_SELL`.
+ *   levels  Where `tr_depth_level`s go.
+ *   room    Room there, levels. */
+int64_t tr_book_depth(tr_handle book, uint32_t side, uint8_t *levels, uint64_t room);
+
+/* The whole state in bytes: fills `bytes` when all of it fits; answers with how many those are
+ * either way. `TR_ERR_BUSY` while events of a command wait for room.
+ *   bytes   Where the state goes; may be NULL.
+ *   length  Room there. */
+int64_t tr_book_snapshot(tr_handle book, uint8_t *bytes, uint64_t length);
 
 #ifdef __cplusplus
 }
