@@ -49,7 +49,7 @@ codes! {
     /// Another layout.
     VERSION = -4, "the file has another version or layout", "use the version of tailrace that made it, or make it anew";
     /// Bytes that cannot be right.
-    CORRUPT = -5, "the shared bytes are wrong", "make the region or channel anew";
+    CORRUPT = -5, "the shared bytes are wrong", "make the region or channel anew; of a log, see tailrace log repair";
     /// Longer than the channel or the buffer allows.
     TOO_LARGE = -6, "the message is too large", "split it, or give a larger buffer";
     /// Somebody else has it.

@@ -93,7 +93,7 @@ export const ADVICE: Readonly<Record<Code, string>> = {
   ERR_IO: 'see the cause',
   ERR_FOREIGN: 'give another path, or open it with recovery off',
   ERR_VERSION: 'use the version of tailrace that made it, or make it anew',
-  ERR_CORRUPT: 'make the region or channel anew',
+  ERR_CORRUPT: 'make the region or channel anew; of a log, see tailrace log repair',
   ERR_TOO_LARGE: 'split it, or give a larger buffer',
   ERR_BUSY: 'wait for the holder, or end it',
   ERR_CLOSED: 'open a new one',

@@ -22,7 +22,7 @@ extern "C" {
 #define TR_ERR_FOREIGN (-3)
 /* the file has another version or layout; use the version of tailrace that made it, or make it anew */
 #define TR_ERR_VERSION (-4)
-/* the shared bytes are wrong; make the region or channel anew */
+/* the shared bytes are wrong; make the region or channel anew; of a log, see tailrace log repair */
 #define TR_ERR_CORRUPT (-5)
 /* the message is too large; split it, or give a larger buffer */
 #define TR_ERR_TOO_LARGE (-6)
