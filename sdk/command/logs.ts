@@ -2,6 +2,7 @@
  * Logs: `tailrace log stat`, `verify` and `repair`, what an operator asks of a log.
  */
 import { TailraceError } from '../error.ts';
+import { ADVICE } from '../generated/errors.ts';
 import { Log, type LogStat, type Repaired, type Verified } from '../log.ts';
 import { metered } from './meter.ts';
 import { age, type Column, type Paper, printable, size } from './paper.ts';
@@ -107,14 +108,18 @@ export async function verify(paper: Paper, path: string): Promise<void> {
   paper.table(VERIFIED, [{ path, ...verified }]);
 }
 
+/** A message without the advice for everybody, where there is a better one. */
+function bare({ code, message }: TailraceError): string {
+  return message.replace(`; ${ADVICE[code]}`, '');
+}
+
 /** The same, with what to do about damage. */
 async function advised<Result>(work: Promise<Result>, command: string): Promise<Result> {
   try {
     return await work;
   } catch (error) {
     if (!(error instanceof TailraceError && error.code === 'ERR_CORRUPT')) throw error;
-    const advice = `to see what can be done about it: ${command}`;
-    throw new TailraceError('ERR_CORRUPT', `${error.message}; ${advice}`, { cause: error });
+    throw new TailraceError('ERR_CORRUPT', `${bare(error)}; ${command} says what can be done`, { cause: error });
   }
 }
 
@@ -133,7 +138,7 @@ async function damageOf(path: string): Promise<TailraceError | undefined> {
 /** What repairing would do. */
 function plan(damage: TailraceError, path: string): TailraceError {
   const message =
-    `${damage.message}; repairing builds the damaged segments anew, with nothing in the place of each record that ` +
+    `${bare(damage)}; repairing builds the damaged segments anew, with nothing in the place of each record that ` +
     'cannot be read, and keeps the old files beside them (….broken): those records are lost to readers, and groups ' +
     `whose positions are damaged begin anew. Copy the directory, then: tailrace log repair ${path} --yes`;
   return new TailraceError('ERR_CORRUPT', message, { cause: damage });

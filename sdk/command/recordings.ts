@@ -47,7 +47,8 @@ function stopped({ id, path, channel, recorder }: Recording): Finding {
     const advice = `look at the disk (dmesg), ${end}then record again: ${again(path, channel)}`;
     return { id, verdict: 'fail', seen, why, advice };
   }
-  const seen = `nobody records it; ${lag} messages wait to be recorded`;
+  const who = recorder.participant === null ? 'nobody records it' : 'its recorder has died';
+  const seen = `${who}; ${lag} messages wait to be recorded`;
   return { id, verdict: lag >= channel.capacity ? 'fail' : 'warn', seen, why, advice: again(path, channel) };
 }
 
