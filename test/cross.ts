@@ -5,9 +5,13 @@
  * whoever makes it (`cross/cases.ts`).
  */
 import { deepEqual, equal, ok } from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { suite } from 'uvu';
 import { CASES, Place } from './cross/cases.ts';
 import { Crew, type Pair, payload } from './cross/crew.ts';
+import { Quartet } from './cross/quartet.ts';
 import { build, type Driver, type Language, type Line } from './drivers/drive.ts';
 import { Ledger } from './kill/ledger.ts';
 
@@ -184,6 +188,35 @@ for (const kind of ['queue', 'exclusive queue']) {
       await writer.must({ op: 'close_producer' });
       const due = payloads.slice(1).map((hex) => ({ payload: hex, redelivered: true, delivery_count: 2 }));
       deepEqual(await inherited(channel, writer.language, readers), due);
+    }
+  });
+}
+
+for (const [turn, language] of LANGUAGES.entries()) {
+  cross(`recorded, read, shared and read from the log by different languages: ${language} records`, async () => {
+    const at = (drivers: Driver[], offset: number) => drivers[(turn + offset) % LANGUAGES.length] as Driver;
+    const roles = {
+      recorder: at(writers, 0),
+      heir: at(writers, 2),
+      writer: at(writers, 1),
+      reader: at(readers, 2),
+      members: [at(readers, 3), at(readers, 0)],
+      auditor: at(readers, 1),
+    };
+    const log = mkdtempSync(join(tmpdir(), 'tailrace-cross-'));
+    try {
+      const quartet = new Quartet(roles, `recorded ${language}`, log);
+      await quartet.open();
+      for (let part = 0; part < 2; part += 1) {
+        await quartet.write(120);
+        await quartet.checkReader();
+        await quartet.checkGroup();
+        await quartet.checkLog();
+        if (part === 0) await quartet.handOver();
+      }
+      await quartet.close();
+    } finally {
+      rmSync(log, { recursive: true, force: true });
     }
   });
 }

@@ -15,7 +15,7 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
-import { type ChannelOptions, type Consumer, type Producer, Region } from '../../sdk/index.ts';
+import { type ChannelOptions, type Consumer, type Producer, type Recorder, Region } from '../../sdk/index.ts';
 import type { Line } from '../drivers/drive.ts';
 import { payload } from './crew.ts';
 
@@ -37,8 +37,11 @@ const CHANNELS: Record<string, ChannelOptions> = {
   document: { capacity: 8, foreign: 'document' },
   code: { capacity: 8, foreign: 'code' },
   damaged: { capacity: 8 },
+  recorded: { kind: 'stream', capacity: 8, recorded: true },
+  kept: { kind: 'stream', capacity: 8, recorded: true },
 };
 const LONGEST = 2 * 1_024;
+const RECORD_LONGEST = 1 << 20;
 const SEATS = 1_024;
 const VERSION_OFFSET = 8;
 const CAPACITY_OFFSET = 128 + 384 * Object.keys(CHANNELS).indexOf('damaged') + 8;
@@ -49,11 +52,13 @@ export class Place {
   readonly path = `${this.directory}/region`;
   readonly #region = Region.create(this.path, { limitBytes: 1 << 20 });
   readonly #held: (Producer | Consumer)[];
+  readonly #recorder: Recorder;
   readonly #crowd: Producer[] = [];
 
   constructor() {
     for (const [name, options] of Object.entries(CHANNELS)) this.#region.createChannel(name, options);
     this.#held = [this.#region.openProducer('held'), this.#region.openConsumer('held')];
+    this.#recorder = this.#region.record('kept', { log: `${this.directory}/log` });
     this.#put('region', CAPACITY_OFFSET, 7);
     for (const name of ['other', 'cut']) Region.create(`${this.directory}/${name}`).close();
     this.#put('other', VERSION_OFFSET, 2);
@@ -72,7 +77,9 @@ export class Place {
 
   /** The question with the directory of this place before its path. */
   at(ask: Line): Line {
-    return ask.op === 'open' ? { ...ask, path: `${this.directory}${ask.path ?? '/region'}` } : ask;
+    const { op, path, log } = ask;
+    if (op === 'open' || path !== undefined) return { ...ask, path: `${this.directory}${path ?? '/region'}` };
+    return log === undefined ? ask : { ...ask, log: `${this.directory}${log}` };
   }
 
   /** A region that can be removed. */
@@ -107,6 +114,7 @@ export class Place {
 
   [Symbol.dispose](): void {
     for (const held of [...this.#held, ...this.#crowd]) held.close();
+    this.#recorder[Symbol.dispose]();
     this.#region.close();
     rmSync(this.directory, { recursive: true, force: true });
   }
@@ -125,6 +133,10 @@ const write = (...sizes: number[]): Line => ({ op: 'write', payloads: sizes.map(
 const send = (size: number): Line => ({ op: 'send', payload: payload(size), type: 0, timeout_ms: 20 });
 const poll: Line = { op: 'poll', limit: 8 };
 const take: Line = { op: 'take', limit: 8 };
+const record = (channel: string, log: string): Line => ({ op: 'record', channel, log });
+const openLog = (path: string): Line => ({ op: 'open_log', path });
+const openReader = (path: string): Line => ({ op: 'open_reader', path });
+const append = (size: number): Line => ({ op: 'append', payloads: [payload(size)], type: 0, durability: 'wal' });
 const wait: Line = { op: 'wait', timeout_ms: 20 };
 
 const transient = [open('/transient'), producer('queue'), consumer('queue')];
@@ -196,6 +208,53 @@ export const CASES: Case[] = [
   { name: 'a poll after close', before: read, ask: poll, code: 'ERR_CLOSED' },
   { name: 'a take after close', before: read, ask: take, code: 'ERR_CLOSED' },
   { name: 'a wait after close', before: read, ask: wait, code: 'ERR_CLOSED' },
+
+  { name: 'a recorded queue', ask: create('new', 8, { recorded: true }), code: 'ERR_ARGUMENT' },
+  { name: 'a recorder of a queue', ask: record('queue', '/new'), code: 'ERR_UNSUPPORTED' },
+  { name: 'a recorder of what is not recorded', ask: record('stream', '/new'), code: 'ERR_UNSUPPORTED' },
+  { name: 'a recorder of no channel', ask: record('none', '/new'), code: 'ERR_NOT_FOUND' },
+  { name: 'a second recorder', ask: record('kept', '/log'), code: 'ERR_BUSY' },
+  { name: 'a log that is written', ask: openLog('/log'), code: 'ERR_BUSY' },
+  { name: 'a log of another channel', ask: record('recorded', '/log'), code: 'ERR_BUSY' },
+  {
+    name: 'on disk, without a log',
+    before: [producer('recorded')],
+    ask: { ...send(5), durability: 'wal' },
+    code: 'ERR_UNSUPPORTED',
+  },
+  {
+    name: 'on disk, from a queue',
+    before: [producer('queue')],
+    ask: { ...send(5), durability: 'wal' },
+    code: 'ERR_UNSUPPORTED',
+  },
+  { name: 'a group of a queue', ask: consumer('queue', { group: 'sinks' }), code: 'ERR_UNSUPPORTED' },
+  { name: 'a group of a stream', ask: consumer('stream', { group: 'sinks' }), code: 'ERR_UNSUPPORTED' },
+  { name: 'a group without a name', ask: consumer('kept', { group: '' }), code: 'ERR_ARGUMENT' },
+  { name: 'a level of a stream', ask: consumer('stream', { level: 'wal' }), code: 'ERR_UNSUPPORTED' },
+  { name: 'a sequence of a stream', ask: consumer('stream', { from: '3' }), code: 'ERR_UNSUPPORTED' },
+  {
+    name: 'a log of nobody',
+    ask: consumer('kept', { from: 'oldest', log: '/nothing' }),
+    code: 'ERR_NOT_FOUND',
+  },
+  { name: 'a seek in a stream', before: [consumer('stream')], ask: { op: 'seek', from: '3' }, code: 'ERR_UNSUPPORTED' },
+  { name: 'a take without a group', before: [consumer('kept')], ask: take, code: 'ERR_UNSUPPORTED' },
+  {
+    name: 'a commit without a group',
+    before: [consumer('kept')],
+    ask: { op: 'commit', timeout_ms: 20 },
+    code: 'ERR_UNSUPPORTED',
+  },
+  { name: 'a log that is not there', ask: openReader('/nothing'), code: 'ERR_NOT_FOUND' },
+  { name: 'a log that is a file', ask: openReader('/text'), code: 'ERR_FOREIGN' },
+  { name: 'a record too long', before: [openLog('/own')], ask: append(RECORD_LONGEST + 1), code: 'ERR_TOO_LARGE' },
+  {
+    name: 'an append after close',
+    before: [openLog('/own'), { op: 'close_log' }],
+    ask: append(5),
+    code: 'ERR_CLOSED',
+  },
 
   {
     name: 'a producer of what was removed',

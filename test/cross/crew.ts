@@ -10,8 +10,9 @@ import { Region } from '../../sdk/index.ts';
 import { type Builds, Driver, type Language, type Line } from '../drivers/drive.ts';
 
 /** What messages say that they were sent by. */
-const RUNTIMES: Record<Language, number> = { rust: 1, python: 2, node: 3, c: 4 };
-const SLOT_PAYLOAD = 1_024;
+export const RUNTIMES: Record<Language, number> = { rust: 1, python: 2, node: 3, c: 4 };
+/** Bytes of a message that one slot holds. */
+export const SLOT_PAYLOAD = 1_024;
 
 /** Bytes that differ from message to message, as hex. */
 export function payload(size: number, salt = 0): string {
@@ -21,7 +22,7 @@ export function payload(size: number, salt = 0): string {
 }
 
 /** What a driver told of a message. */
-interface Told {
+export interface Told {
   sequence: string;
   type: number;
   payload: string;

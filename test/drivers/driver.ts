@@ -6,13 +6,19 @@
 import { writeSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import {
+  type Batch,
   type ChannelOptions,
   type Consumer,
+  Log,
+  LogReader,
   type Message,
   type Producer,
+  type Recorder,
   Region,
+  type Start,
   TailraceError,
 } from '../../sdk/index.ts';
+import { follow } from './follow.ts';
 import { checkLoad, LOAD_BYTES_MIN, makeLoad } from './load.ts';
 
 type Answer = Record<string, unknown>;
@@ -30,27 +36,39 @@ interface Ask {
   exclusive_consumer?: boolean;
   gated?: boolean;
   checksum?: boolean;
+  recorded?: boolean;
   foreign?: 'document' | 'code';
   channel: string;
   label?: string;
-  from?: 'latest' | 'oldest';
+  from?: string;
   gating?: boolean;
+  level?: 'memory' | 'wal';
+  log: string;
+  group?: string;
+  durable_only?: boolean;
+  segment_bytes?: number;
+  durability?: 'memory' | 'wal';
   payloads: string[];
   payload: string;
   type: number;
   timeout_ms: number;
   limit: number;
   run: number;
+  first?: number;
   count: number;
   batch: number;
   size: number;
   take: boolean;
   idle_ms: number;
+  nap_ms: number;
+  span: number;
 }
 
 let region: Region | undefined;
 let producer: Producer | undefined;
-let consumer: Consumer | undefined;
+let consumer: Consumer | LogReader | undefined;
+let recorder: Recorder | undefined;
+let log: Log | undefined;
 
 const pause = new Int32Array(new SharedArrayBuffer(4));
 
@@ -75,6 +93,17 @@ function open<T>(thing: T | undefined, name: string): T {
   return thing;
 }
 
+/** The consumer, if it is one that can take. */
+function taker(): Consumer {
+  const opened = open(consumer, 'consumer');
+  if (opened instanceof LogReader) throw new TailraceError('ERR_UNSUPPORTED', 'nobody takes from a log');
+  return opened;
+}
+
+function startOf(from: string | undefined): Start | undefined {
+  return from === undefined || from === 'latest' || from === 'oldest' ? from : BigInt(from);
+}
+
 function told(message: Message): Answer {
   return {
     sequence: String(message.sequence),
@@ -88,18 +117,19 @@ function told(message: Message): Answer {
 }
 
 function channelOptions(ask: Ask): ChannelOptions {
-  const { kind, capacity, gated, checksum, foreign } = ask;
+  const { kind, capacity, gated, checksum, recorded, foreign } = ask;
   const { exclusive_producer: exclusiveProducer, exclusive_consumer: exclusiveConsumer } = ask;
-  return { kind, capacity, gated, checksum, foreign, exclusiveProducer, exclusiveConsumer };
+  return { kind, capacity, gated, checksum, recorded, foreign, exclusiveProducer, exclusiveConsumer };
 }
 
 /** Writes the load, waiting for room; says what it wrote after each call. */
 async function produce(ask: Ask): Promise<Answer> {
-  const { run, count, batch, size } = ask;
+  const { run, first = 0, count, batch, size } = ask;
   if (size < LOAD_BYTES_MIN) throw new TailraceError('ERR_ARGUMENT', `size is ${size}; give ${LOAD_BYTES_MIN} or more`);
   const writer = open(producer, 'producer');
-  for (let index = 0; index < count; ) {
-    const length = Math.min(batch, count - index);
+  const end = first + count;
+  for (let index = first; index < end; ) {
+    const length = Math.min(batch, end - index);
     const payloads = Array.from({ length }, (_, offset) => makeLoad(run, index + offset, size));
     let written = writer.writeBatch(payloads);
     if (written === 0) {
@@ -118,7 +148,7 @@ async function consume(ask: Ask): Promise<Answer> {
   const reader = open(consumer, 'consumer');
   let count = 0;
   for (;;) {
-    const messages = take ? reader.take(batch) : reader.poll(batch);
+    const messages: Batch = take ? taker().take(batch) : reader.poll(batch);
     if (messages.length === 0) {
       if (!(await reader.wait({ timeoutMs: idle_ms }))) return { count };
       continue;
@@ -136,8 +166,8 @@ async function consume(ask: Ask): Promise<Answer> {
 }
 
 const OPERATIONS: Record<string, (ask: Ask) => Answer | Promise<Answer>> = {
-  open(ask) {
-    for (const opened of [producer, consumer, region]) opened?.close();
+  async open(ask) {
+    for (const opened of [producer, consumer, recorder, region, log]) await opened?.close();
     const { path, recovery, payload_offset: payloadOffset } = ask;
     region = Region.open(path, { recovery, payloadOffset });
     return { pid: process.pid };
@@ -151,8 +181,13 @@ const OPERATIONS: Record<string, (ask: Ask) => Answer | Promise<Answer>> = {
     return {};
   },
   open_consumer(ask) {
-    const { label, from, gating } = ask;
-    consumer = open(region, 'region').openConsumer(ask.channel, { label, from, gating });
+    const { label, gating, level, log, group } = ask;
+    const options = { label, gating, level, log, group, from: startOf(ask.from) };
+    consumer = open(region, 'region').openConsumer(ask.channel, options);
+    return {};
+  },
+  open_reader(ask) {
+    consumer = LogReader.open(ask.path, { from: startOf(ask.from), durableOnly: ask.durable_only });
     return {};
   },
   write(ask) {
@@ -163,7 +198,7 @@ const OPERATIONS: Record<string, (ask: Ask) => Answer | Promise<Answer>> = {
     return { count: writer.writeBatch(payloads, options) };
   },
   async send(ask) {
-    const options = { type: ask.type, timeoutMs: ask.timeout_ms };
+    const options = { type: ask.type, timeoutMs: ask.timeout_ms, durability: ask.durability };
     const sequence = await open(producer, 'producer').send(Buffer.from(ask.payload, 'hex'), options);
     return { sequence: String(sequence) };
   },
@@ -175,13 +210,28 @@ const OPERATIONS: Record<string, (ask: Ask) => Answer | Promise<Answer>> = {
     return { lost: batch.lost, messages: [...batch].map(told) };
   },
   take(ask) {
-    const batch = open(consumer, 'consumer').take(ask.limit);
+    const batch = taker().take(ask.limit);
     taken = batch;
     return { lost: batch.lost, messages: [...batch].map(told) };
   },
   release: ({ count }) => ({ count: taken?.release(count) ?? 0 }),
   keep: () => ({ count: taken?.keep() ?? 0 }),
   depth: () => ({ depth: open(consumer, 'consumer').depth }),
+  position: () => ({ sequence: String(open(consumer, 'consumer').position) }),
+  seek: ({ from }) => ({ sequence: String(open(consumer, 'consumer').seek(startOf(from) ?? 'latest')) }),
+  commit: async ({ timeout_ms: timeoutMs }) => ({ sequence: String(await taker().commit({ timeoutMs })) }),
+  record(ask) {
+    recorder = open(region, 'region').record(ask.channel, { log: ask.log, segmentBytes: ask.segment_bytes });
+    return {};
+  },
+  async open_log(ask) {
+    log = await Log.open(ask.path, { segmentBytes: ask.segment_bytes });
+    return {};
+  },
+  async append({ payloads, type, durability }) {
+    const records = payloads.map((payload) => Buffer.from(payload, 'hex'));
+    return { sequence: String(await open(log, 'log').append(records, { type, durability })) };
+  },
   close_producer() {
     producer?.close();
     return {};
@@ -190,8 +240,17 @@ const OPERATIONS: Record<string, (ask: Ask) => Answer | Promise<Answer>> = {
     consumer?.close();
     return {};
   },
+  async close_recorder() {
+    await recorder?.close();
+    return {};
+  },
+  async close_log() {
+    await log?.close();
+    return {};
+  },
   produce,
   consume,
+  follow: (ask) => follow(open(consumer, 'consumer'), ask),
 };
 
 let taken: ReturnType<Consumer['take']> | undefined;
@@ -207,6 +266,4 @@ for await (const line of createInterface({ input: process.stdin })) {
     say({ ok: false, code, message: error instanceof Error ? error.message : String(error) });
   }
 }
-producer?.close();
-consumer?.close();
-region?.close();
+for (const opened of [producer, consumer, recorder, region, log]) await opened?.close();

@@ -1,181 +1,14 @@
 /*
- * The C driver: one JSON object a line in, one out. `../README.md` has the protocol.
- *
- * It uses nothing but the header. Requests are flat objects of a trusted parent, so a field is found by its quoted name,
- * and a string ends at the next quote. An answer is put together in one buffer and leaves with one system call: a line
- * that a kill cuts off is no line.
+ * The C driver: one JSON object a line in, one out. `../README.md` has the protocol. It uses nothing but the header.
  */
 #define _GNU_SOURCE
-#include <inttypes.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
+#include "batch.h"
+#include "line.h"
+#include "load.h"
 
-#include "tailrace.h"
+static tr_handle recorder, journal;
 
-#define SPREAD UINT64_C(0x9E3779B97F4A7C15)
-#define KEY_BYTES 16
-
-static tr_handle region, producer, consumer;
-
-/* ---- text ---- */
-
-static char *text;
-static size_t text_length, text_room;
-
-static void *checked(void *memory) {
-    if (memory == NULL) {
-        abort();
-    }
-    return memory;
-}
-
-static void room_for(size_t bytes) {
-    if (text_length + bytes > text_room) {
-        text_room = (text_length + bytes) * 2;
-        text = checked(realloc(text, text_room));
-    }
-}
-
-static void put(const char *form, ...) {
-    va_list values, again;
-    va_start(values, form);
-    va_copy(again, values);
-    size_t length = (size_t)vsnprintf(NULL, 0, form, values);
-    room_for(length + 1);
-    text_length += (size_t)vsnprintf(text + text_length, length + 1, form, again);
-    va_end(again);
-    va_end(values);
-}
-
-static void put_hex(const uint8_t *bytes, size_t length) {
-    room_for(length * 2);
-    for (size_t index = 0; index < length; index++) {
-        text[text_length++] = "0123456789abcdef"[bytes[index] >> 4];
-        text[text_length++] = "0123456789abcdef"[bytes[index] & 15];
-    }
-}
-
-static void put_quoted(const char *string) {
-    put("\"");
-    for (; *string != 0; string++) {
-        unsigned char byte = (unsigned char)*string;
-        put(byte < 0x20 ? "\\u%04x" : byte == '"' || byte == '\\' ? "\\%c" : "%c", byte);
-    }
-    put("\"");
-}
-
-/* Sends the line. Nobody listens any more: the program ends with its stdin. */
-static void say(void) {
-    put("\n");
-    for (size_t done = 0; done < text_length;) {
-        ssize_t written = write(1, text + done, text_length - done);
-        if (written <= 0) {
-            break;
-        }
-        done += (size_t)written;
-    }
-    text_length = 0;
-}
-
-/* ---- requests ---- */
-
-static const char *request;
-
-/* The value of a field, or NULL. */
-static const char *field(const char *name) {
-    char quoted[40];
-    snprintf(quoted, sizeof quoted, "\"%s\":", name);
-    const char *found = strstr(request, quoted);
-    return found == NULL ? NULL : found + strlen(quoted) + strspn(found + strlen(quoted), " ");
-}
-
-static uint64_t number(const char *name, uint64_t otherwise) {
-    const char *value = field(name);
-    return value == NULL ? otherwise : strtoull(value, NULL, 10);
-}
-
-static bool is_set(const char *name) {
-    const char *value = field(name);
-    return value != NULL && strncmp(value, "true", 4) == 0;
-}
-
-/* A string field; valid until this name's next use. */
-static const char *string(const char *name, char *buffer, size_t room) {
-    const char *value = field(name);
-    size_t length = value != NULL && *value == '"' ? strcspn(value + 1, "\"") : 0;
-    if (length >= room) {
-        length = room - 1;
-    }
-    memcpy(buffer, length > 0 ? value + 1 : "", length);
-    buffer[length] = 0;
-    return buffer;
-}
-
-static bool is_string(const char *name, const char *wanted) {
-    char buffer[32];
-    return strcmp(string(name, buffer, sizeof buffer), wanted) == 0;
-}
-
-static int64_t timeout_ns(void) {
-    return field("timeout_ms") == NULL ? TR_FOREVER : (int64_t)number("timeout_ms", 0) * 1000000;
-}
-
-static int digit(char character) {
-    return character <= '9' ? character - '0' : character - 'a' + 10;
-}
-
-/* The bytes of a hex string that begins behind a quote; returns where it ends. */
-static const char *bytes_of(const char *hex, uint8_t *bytes, uint64_t *length) {
-    uint64_t count = 0;
-    for (; hex[0] != '"' && hex[1] != '"'; hex += 2) {
-        bytes[count++] = (uint8_t)(digit(hex[0]) << 4 | digit(hex[1]));
-    }
-    *length = count;
-    return hex;
-}
-
-/* ---- batches ---- */
-
-static uint8_t *records;
-static uint64_t records_room = 1 << 16;
-
-typedef int64_t read_call(tr_handle, uint8_t *, uint64_t, uint64_t, uint64_t *, uint64_t *);
-
-/* Polls or takes; the buffer grows when a message needs it. */
-static int64_t read_records(read_call *call, uint64_t limit, uint64_t *used, uint64_t *lost) {
-    for (;;) {
-        records = checked(realloc(records, records_room));
-        int64_t count = call(consumer, records, records_room, limit, used, lost);
-        if (count != TR_ERR_TOO_LARGE) {
-            return count;
-        }
-        records_room = *used;
-    }
-}
-
-struct message {
-    uint64_t sequence;
-    uint32_t type, length, pid;
-    uint16_t runtime, flags, delivery_count;
-    const uint8_t *payload;
-};
-
-/* Reads one record; returns the next. */
-static const uint8_t *message_of(const uint8_t *record, struct message *message) {
-    memcpy(&message->sequence, record, 8);
-    memcpy(&message->type, record + 16, 4);
-    memcpy(&message->length, record + 20, 4);
-    memcpy(&message->pid, record + 24, 4);
-    memcpy(&message->runtime, record + 28, 2);
-    memcpy(&message->flags, record + 30, 2);
-    memcpy(&message->delivery_count, record + 32, 2);
-    message->payload = record + TR_RECORD_HEADER_BYTES;
-    return message->payload + ((message->length + 7) & ~UINT32_C(7));
-}
+/* ---- messages ---- */
 
 static int64_t read_messages(read_call *call) {
     uint64_t used = 0, lost = 0;
@@ -231,117 +64,55 @@ static int64_t send_message(void) {
     uint64_t length = 0;
     uint8_t *bytes = checked(malloc(strlen(hex)));
     bytes_of(hex + 1, bytes, &length);
-    int64_t sequence = tr_send(producer, bytes, length, (uint32_t)number("type", 0), timeout_ns());
+    uint32_t type = (uint32_t)number("type", 0);
+    int64_t sequence = is_string("durability", "wal")
+                           ? tr_send_durable(producer, bytes, length, type, TR_LEVEL_WAL, timeout_ns())
+                           : tr_send(producer, bytes, length, type, timeout_ns());
     free(bytes);
     return sequence;
 }
 
-/* ---- load ---- */
-
-static void fill(uint8_t *payload, uint32_t run, uint32_t index, uint64_t size) {
-    uint64_t check = ((uint64_t)run << 32 | index) * SPREAD;
-    memcpy(payload, &run, 4);
-    memcpy(payload + 4, &index, 4);
-    memcpy(payload + 8, &check, 8);
-    for (uint64_t i = KEY_BYTES; i < size; i++) {
-        payload[i] = (uint8_t)(((uint64_t)run + index + i - KEY_BYTES) % 251);
+/* Appends to the log; each payload begins at a multiple of 8. */
+static int64_t append_records(void) {
+    const char *next = field("payloads");
+    if (next == NULL) {
+        return TR_ERR_ARGUMENT;
     }
-}
-
-static int64_t produce(void) {
-    uint32_t run = (uint32_t)number("run", 0), count = (uint32_t)number("count", 0);
-    uint32_t batch = (uint32_t)number("batch", 1), done = 0;
-    uint64_t size = number("size", KEY_BYTES);
-    uint8_t *payloads = checked(malloc((size_t)size * batch));
-    int64_t wrote = 0;
-    while (done < count && wrote >= 0) {
-        uint32_t next = count - done < batch ? count - done : batch;
-        for (uint32_t index = 0; index < next; index++) {
-            fill(payloads + index * size, run, done + index, size);
-        }
-        wrote = tr_write_strided(producer, payloads, size, size, next, 1);
-        if (wrote == 0) {
-            int64_t sequence = tr_send(producer, payloads, size, 1, 100000000);
-            wrote = sequence == TR_ERR_TIMED_OUT ? 0 : sequence < 0 ? sequence : 1;
-        }
-        if (wrote > 0) {
-            put("{\"wrote\":[%" PRIu32 ",%" PRIu32 ",%" PRId64 "]}", run, done, wrote);
-            say();
-            done += (uint32_t)wrote;
+    size_t room = strlen(next) * 8, used = 0, count = 0;
+    uint8_t *bytes = checked(calloc(room, 1));
+    uint32_t *lengths = checked(malloc(room * sizeof *lengths));
+    for (next++; *next != ']'; next++) {
+        if (*next == '"') {
+            uint64_t length = 0;
+            used = (used + 7) & ~(size_t)7;
+            next = bytes_of(next + 1, bytes + used, &length);
+            lengths[count++] = (uint32_t)length;
+            used += length;
         }
     }
-    free(payloads);
-    return wrote < 0 ? wrote : done;
-}
-
-/* Whether a message of the load is whole. */
-static bool put_seen(const struct message *message) {
-    uint32_t run = 0, index = 0;
-    bool is_whole = message->length >= KEY_BYTES;
-    if (is_whole) {
-        memcpy(&run, message->payload, 4);
-        memcpy(&index, message->payload + 4, 4);
-        uint8_t *wanted = checked(malloc(message->length));
-        fill(wanted, run, index, message->length);
-        is_whole = memcmp(wanted, message->payload, message->length) == 0;
-        free(wanted);
-    }
-    int again = message->flags & TR_MESSAGE_REDELIVERED ? 1 : 0;
-    put("[%" PRIu32 ",%" PRIu32 ",%d]", run, index, again);
-    return is_whole;
-}
-
-static void tell(int64_t count, uint64_t lost) {
-    const uint8_t *next = records;
-    int torn = 0;
-    put("{\"read\":[");
-    for (int64_t index = 0; index < count; index++) {
-        struct message message;
-        next = message_of(next, &message);
-        put(index > 0 ? "," : "");
-        torn += put_seen(&message) ? 0 : 1;
-    }
-    put("],\"lost\":%" PRIu64, lost);
-    if (torn > 0) {
-        put(",\"torn\":%d", torn);
-    }
-    put("}");
-    say();
-}
-
-static int64_t consume(void) {
-    uint64_t batch = number("batch", 256), used = 0, lost = 0;
-    int64_t idle_ns = (int64_t)number("idle_ms", 1000) * 1000000, count = 0;
-    bool is_taking = is_set("take");
-    for (;;) {
-        int64_t read = read_records(is_taking ? tr_take : tr_poll, batch, &used, &lost);
-        if (read == TR_ERR_BUSY) {
-            read = tr_release(consumer, -1);
-        } else if (read == 0) {
-            int64_t ready = tr_wait(consumer, idle_ns);
-            if (ready <= 0) {
-                return ready < 0 ? ready : count;
-            }
-        } else if (read > 0) {
-            count += read;
-            tell(read, lost);
-            read = is_taking ? tr_release(consumer, -1) : 0;
-        }
-        if (read < 0) {
-            return read;
-        }
-    }
+    int32_t level = is_string("durability", "memory") ? TR_LEVEL_MEMORY : TR_LEVEL_WAL;
+    uint32_t type = (uint32_t)number("type", 0);
+    int64_t last = tr_log_append(journal, bytes, used, lengths, count, type, TR_RUNTIME_C, 0, level);
+    free(lengths);
+    free(bytes);
+    return last;
 }
 
 /* ---- operations ---- */
+
+static void close_all(void) {
+    tr_close(producer);
+    tr_close(consumer);
+    tr_close(recorder);
+    tr_region_close(region);
+    tr_close(journal);
+}
 
 static int64_t run_open(void) {
     char path[4096];
     uint32_t flags = field("recovery") != NULL && !is_set("recovery") ? TR_OPEN_NO_RECOVERY : 0;
     uint32_t offset = (uint32_t)number("payload_offset", TR_FOREIGN_CODE_PAYLOAD_OFFSET);
-    tr_close(producer);
-    tr_close(consumer);
-    tr_region_close(region);
+    close_all();
     int64_t opened = tr_region_open(string("path", path, sizeof path), flags, 1000, offset);
     region = opened > 0 ? opened : region;
     put(",\"pid\":%d", (int)getpid());
@@ -355,6 +126,7 @@ static int64_t run_create_channel(void) {
     flags |= is_set("exclusive_consumer") ? TR_CHANNEL_EXCLUSIVE_CONSUMER : 0;
     flags |= is_set("gated") ? TR_CHANNEL_GATED : 0;
     flags |= is_set("checksum") ? TR_CHANNEL_CHECKSUM : 0;
+    flags |= is_set("recorded") ? TR_CHANNEL_RECORDED : 0;
     flags |= is_string("foreign", "document") ? TR_CHANNEL_FOREIGN_DOCUMENT : 0;
     flags |= is_string("foreign", "code") ? TR_CHANNEL_FOREIGN_CODE : 0;
     return tr_create_channel(region, string("name", name, sizeof name), flags, number("capacity", 0));
@@ -368,14 +140,68 @@ static int64_t run_open_producer(void) {
     return opened;
 }
 
+/* Where a reader begins. */
+static int32_t start(uint64_t *sequence) {
+    char from[32];
+    string("from", from, sizeof from);
+    *sequence = strtoull(from, NULL, 10);
+    return *sequence > 0                  ? TR_FROM_SEQUENCE
+           : strcmp(from, "oldest") == 0 ? TR_FROM_OLDEST
+           : strcmp(from, "latest") == 0 ? TR_FROM_LATEST
+                                         : TR_FROM_DEFAULT;
+}
+
+static int64_t open_recorded(const char *channel, const char *label, uint32_t flags) {
+    char log[4096], group[128];
+    uint64_t sequence = 0;
+    int32_t from = start(&sequence), level = is_string("level", "wal") ? TR_LEVEL_WAL : TR_LEVEL_MEMORY;
+    string("log", log, sizeof log);
+    string("group", group, sizeof group);
+    return tr_open_recorded(region, channel, label, TR_RUNTIME_C, from, sequence, flags, level,
+                            field("log") == NULL ? NULL : log, field("group") == NULL ? NULL : group);
+}
+
 static int64_t run_open_consumer(void) {
     char channel[128], label[64];
     string("channel", channel, sizeof channel);
     string("label", label, sizeof label);
-    int32_t from = is_string("from", "oldest") ? TR_FROM_OLDEST : is_string("from", "latest") ? TR_FROM_LATEST : 0;
+    uint64_t sequence = 0;
+    int32_t from = start(&sequence);
     uint32_t flags = is_set("gating") ? TR_CONSUMER_GATING : 0;
-    int64_t opened = tr_open_consumer(region, channel, label, TR_RUNTIME_C, from, flags);
+    bool is_recorded = sequence > 0 || field("level") != NULL || field("log") != NULL || field("group") != NULL;
+    int64_t opened = is_recorded ? open_recorded(channel, label, flags)
+                                 : tr_open_consumer(region, channel, label, TR_RUNTIME_C, from, flags);
     consumer = opened > 0 ? opened : consumer;
+    return opened;
+}
+
+static int64_t run_open_reader(void) {
+    char path[4096];
+    uint64_t sequence = 0;
+    int32_t from = start(&sequence);
+    uint32_t flags = is_set("durable_only") ? TR_LOG_DURABLE_ONLY : 0;
+    from = from == TR_FROM_DEFAULT ? TR_FROM_OLDEST : from;
+    int64_t opened = tr_log_reader(string("path", path, sizeof path), from, sequence, flags);
+    consumer = opened > 0 ? opened : consumer;
+    return opened;
+}
+
+static int64_t run_record(void) {
+    char channel[128], log[4096];
+    string("channel", channel, sizeof channel);
+    string("log", log, sizeof log);
+    uint64_t size = number("segment_bytes", 0);
+    int64_t opened = tr_record(region, channel, log, NULL, TR_RUNTIME_C, size, 0, TR_KEEP_ALL_DAYS, 0);
+    recorder = opened > 0 ? opened : recorder;
+    return opened;
+}
+
+static int64_t run_open_log(void) {
+    char path[4096];
+    uint64_t size = number("segment_bytes", 0);
+    string("path", path, sizeof path);
+    int64_t opened = tr_log_open(path, size, 1, 0, 0, TR_KEEP_ALL_DAYS, 0, NULL);
+    journal = opened > 0 ? opened : journal;
     return opened;
 }
 
@@ -399,10 +225,20 @@ static int64_t run_release(void) {
 }
 static int64_t run_keep(void) { return named("count", tr_keep(consumer)); }
 static int64_t run_depth(void) { return named("depth", tr_depth(consumer)); }
+static int64_t run_position(void) { return named("sequence", tr_position(consumer)); }
+static int64_t run_seek(void) {
+    uint64_t sequence = 0;
+    int32_t from = start(&sequence);
+    return named("sequence", tr_seek(consumer, from, sequence));
+}
+static int64_t run_commit(void) { return named("sequence", tr_commit(consumer, timeout_ns())); }
+static int64_t run_append(void) { return named("sequence", append_records()); }
 static int64_t run_produce(void) { return named("count", produce()); }
 static int64_t run_consume(void) { return named("count", consume()); }
 static int64_t run_close_producer(void) { return tr_close(producer); }
 static int64_t run_close_consumer(void) { return tr_close(consumer); }
+static int64_t run_close_recorder(void) { return tr_close(recorder); }
+static int64_t run_close_log(void) { return tr_close(journal); }
 
 static const struct {
     const char *name;
@@ -412,6 +248,7 @@ static const struct {
     {"create_channel", run_create_channel},
     {"open_producer", run_open_producer},
     {"open_consumer", run_open_consumer},
+    {"open_reader", run_open_reader},
     {"write", run_write},
     {"send", run_send},
     {"wait", run_wait},
@@ -420,10 +257,19 @@ static const struct {
     {"release", run_release},
     {"keep", run_keep},
     {"depth", run_depth},
+    {"position", run_position},
+    {"seek", run_seek},
+    {"commit", run_commit},
+    {"record", run_record},
+    {"open_log", run_open_log},
+    {"append", run_append},
     {"close_producer", run_close_producer},
     {"close_consumer", run_close_consumer},
+    {"close_recorder", run_close_recorder},
+    {"close_log", run_close_log},
     {"produce", run_produce},
     {"consume", run_consume},
+    {"follow", follow},
 };
 
 static const char *const names[] = {
@@ -461,8 +307,6 @@ int main(void) {
         free(details);
         say();
     }
-    tr_close(producer);
-    tr_close(consumer);
-    tr_region_close(region);
+    close_all();
     return 0;
 }

@@ -1,11 +1,13 @@
 //! Load: numbered messages that can be checked, written and read as fast as it goes, every call told to the parent.
 
-use super::{is_set, number, say};
+use super::{Reader, is_set, number, say};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tailrace_core::error::{Code, Result};
-use tailrace_core::region::{Consumer, Message, Producer, Records};
+use tailrace_core::region::{Message, Producer, Records};
 
+/// Without a message for so long, the load is over.
+const IDLE: Duration = Duration::from_secs(5);
 const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
 
 fn payload(run: u32, index: u32, size: usize) -> Vec<u8> {
@@ -23,9 +25,10 @@ fn payload(run: u32, index: u32, size: usize) -> Vec<u8> {
 pub fn produce(producer: &mut Producer, request: &Value) -> Result<Value> {
     let (run, count) = (number(request, "run", 0) as u32, number(request, "count", 0) as u32);
     let (batch, size) = (number(request, "batch", 1) as u32, number(request, "size", 16) as usize);
-    let mut next = 0;
-    while next < count {
-        let payloads: Vec<Vec<u8>> = (next..count.min(next + batch)).map(|index| payload(run, index, size)).collect();
+    let mut next = number(request, "first", 0) as u32;
+    let end = next + count;
+    while next < end {
+        let payloads: Vec<Vec<u8>> = (next..end.min(next + batch)).map(|index| payload(run, index, size)).collect();
         let slices: Vec<&[u8]> = payloads.iter().map(Vec::as_slice).collect();
         let written = producer.write_batch(&slices, 1)? as u32;
         if written > 0 {
@@ -39,7 +42,7 @@ pub fn produce(producer: &mut Producer, request: &Value) -> Result<Value> {
 }
 
 /// Reads until nothing came for `idle_ms`, and tells of each batch before it is released.
-pub fn consume(consumer: &mut Consumer, request: &Value) -> Result<Value> {
+pub fn consume(consumer: &mut Reader, request: &Value) -> Result<Value> {
     let (batch, idle) = (number(request, "batch", 256) as usize, number(request, "idle_ms", 1_000));
     let is_taking = is_set(request, "take");
     let mut buffer = vec![0; 2 << 20];
@@ -73,6 +76,47 @@ pub fn consume(consumer: &mut Consumer, request: &Value) -> Result<Value> {
             consumer.release(None)?;
         }
     }
+}
+
+/// Numbers as chance will have them (xorshift64).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % end.max(1)
+    }
+}
+
+/// Reads the load from a recorded channel, slowly at times, and counts what is not as it should be.
+pub fn follow(reader: &mut Reader, request: &Value) -> Result<Value> {
+    let (run, count) = (number(request, "run", 0) as u32, number(request, "count", 0));
+    let (batch, span) = (number(request, "batch", 256) as usize, number(request, "span", 0));
+    let nap_us = number(request, "nap_ms", 0) * 1_000;
+    let mut dice = Dice(u64::from(std::process::id()) + 1);
+    let mut buffer = vec![0; 2 << 20];
+    let (mut next, mut wrong, mut far, mut turns, mut was_far) = (0, 0, 0, 0, false);
+    while next < count {
+        if dice.below(8) == 0 {
+            std::thread::sleep(Duration::from_micros(dice.below(nap_us)));
+        }
+        let is_far = reader.depth()? > span;
+        far += u64::from(is_far);
+        turns += u64::from(was_far && !is_far);
+        was_far = is_far;
+        let polled = reader.poll_into(&mut buffer, batch)?;
+        for message in Records::new(&buffer[..polled.bytes]) {
+            let wanted = payload(run, next as u32, message.payload.len());
+            wrong += u64::from(message.sequence != next + 1 || message.payload != wanted);
+            next += 1;
+        }
+        if polled.count == 0 && !reader.wait(Some(IDLE))? {
+            break;
+        }
+    }
+    Ok(json!({ "count": next, "wrong": wrong, "far": far, "turns": turns }))
 }
 
 fn checked(message: &Message<'_>, torn: &mut u32) -> Value {

@@ -2,14 +2,18 @@
 #![cfg(target_os = "linux")]
 
 mod load;
+mod reader;
 
+use reader::Reader;
 use serde_json::{Value, json};
 use std::io::{BufRead, Write};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tailrace_core::error::{Code, Error, Result};
+use tailrace_core::layout::RUNTIME_RUST;
+use tailrace_core::log::{Log, LogOptions, Record};
+use tailrace_core::recorded::{Recorder, RecorderOptions};
 use tailrace_core::region::{
-    ChannelOptions, Consumer, ConsumerOptions, Foreign, From, HandleOptions, Kind, Message, OpenOptions, Polled,
-    Producer, Records, Region,
+    ChannelOptions, Durability, Foreign, HandleOptions, Kind, Message, OpenOptions, Polled, Producer, Records, Region,
 };
 
 /// Prints one answer.
@@ -23,7 +27,9 @@ fn say(answer: &Value) {
 struct Driver {
     region: Option<Region>,
     producer: Option<Producer>,
-    consumer: Option<Consumer>,
+    consumer: Option<Reader>,
+    recorder: Option<Recorder>,
+    log: Option<Log>,
     buffer: Vec<u8>,
 }
 
@@ -40,14 +46,14 @@ impl Driver {
         self.producer.as_mut().ok_or_else(|| missing("producer"))
     }
 
-    fn consumer(&mut self) -> Result<&mut Consumer> {
+    fn consumer(&mut self) -> Result<&mut Reader> {
         self.consumer.as_mut().ok_or_else(|| missing("consumer"))
     }
 
     fn run(&mut self, request: &Value) -> Result<Value> {
         match text(request, "op") {
             "open" => {
-                (self.producer, self.consumer, self.region) = (None, None, None);
+                (self.producer, self.consumer, self.recorder, self.region, self.log) = Default::default();
                 self.region = Some(Region::open(text(request, "path"), &open_options(request))?);
                 Ok(json!({ "pid": std::process::id() }))
             }
@@ -60,37 +66,75 @@ impl Driver {
                 Ok(json!({}))
             }
             "open_consumer" => {
-                self.consumer =
-                    Some(self.region()?.open_consumer(text(request, "channel"), &consumer_options(request))?);
+                self.consumer = Some(Reader::open(self.region()?, request)?);
                 Ok(json!({}))
             }
+            "open_reader" => {
+                self.consumer = Some(Reader::open_log(request)?);
+                Ok(json!({}))
+            }
+            "record" => {
+                let options = RecorderOptions { log: log_options(request), ..RecorderOptions::default() };
+                let (channel, log) = (text(request, "channel"), text(request, "log"));
+                self.recorder = Some(Recorder::start(self.region()?, channel, log, &options)?);
+                Ok(json!({}))
+            }
+            "open_log" => {
+                self.log = Some(Log::open(text(request, "path"), &log_options(request))?);
+                Ok(json!({}))
+            }
+            "append" => self.append(request),
             "write" => self.write(request),
             "send" => {
                 let payload = bytes(text(request, "payload"))?;
                 let (kind, timeout) = (number(request, "type", 0) as u32, timeout(request));
-                let sequence = self.producer()?.send(&payload, kind, timeout)?;
+                let sequence = self.producer()?.send_with(&payload, kind, timeout, durability(request, "memory"))?;
                 Ok(json!({ "sequence": sequence.to_string() }))
             }
             "wait" => Ok(json!({ "ready": self.consumer()?.wait(timeout(request))? })),
-            "poll" => self.read(request, Consumer::poll_into),
-            "take" => self.read(request, Consumer::take_into),
+            "poll" => self.read(request, Reader::poll_into),
+            "take" => self.read(request, Reader::take_into),
             "release" => {
                 let count = request.get("count").and_then(Value::as_u64).map(|count| count as usize);
                 Ok(json!({ "count": self.consumer()?.release(count)? }))
             }
             "keep" => Ok(json!({ "count": self.consumer()?.keep()? })),
-            "depth" => Ok(json!({ "depth": self.consumer()?.depth() })),
+            "depth" => Ok(json!({ "depth": self.consumer()?.depth()? })),
+            "position" => Ok(sequence(self.consumer()?.position())),
+            "seek" => self.consumer()?.seek(reader::start(request).unwrap_or_default()).map(sequence),
+            "commit" => self.consumer()?.commit(timeout(request)).map(sequence),
             "close_producer" => self.producer().map(Producer::close).map(|()| json!({})),
-            "close_consumer" => self.consumer().map(Consumer::close).map(|()| json!({})),
+            "close_consumer" => self.consumer().map(Reader::close).map(|()| json!({})),
+            "close_recorder" => self.recorder.as_mut().map_or(Ok(()), Recorder::close).map(|()| json!({})),
+            "close_log" => self.log.as_ref().map_or(Ok(()), Log::close).map(|()| json!({})),
             "produce" => load::produce(self.producer()?, request),
             "consume" => load::consume(self.consumer()?, request),
+            "follow" => load::follow(self.consumer()?, request),
             other => Err(Error::new(Code::ARGUMENT, format!("there is no op {other:?}"))),
         }
     }
 
+    fn append(&self, request: &Value) -> Result<Value> {
+        let payloads = payloads(request)?;
+        let log = self.log.as_ref().ok_or_else(|| missing("log"))?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos() as u64);
+        let first = Record {
+            timestamp_ns: now,
+            message_type: number(request, "type", 0) as u32,
+            sender_pid: std::process::id(),
+            sender_runtime: RUNTIME_RUST,
+            ..Record::default()
+        };
+        let records: Vec<_> = payloads.iter().map(|payload| Record { payload, ..first }).collect();
+        let last = match durability(request, "wal") {
+            Durability::Memory => log.append(&records),
+            _ => log.append_durable(&records),
+        };
+        last.map(sequence)
+    }
+
     fn write(&mut self, request: &Value) -> Result<Value> {
-        let payloads = request["payloads"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let payloads = payloads.iter().map(|hex| bytes(hex.as_str().unwrap_or(""))).collect::<Result<Vec<_>>>()?;
+        let payloads = payloads(request)?;
         let kind = number(request, "type", 0) as u32;
         let count = match payloads.as_slice() {
             [one] => usize::from(self.producer()?.write(one, kind)?),
@@ -99,7 +143,7 @@ impl Driver {
         Ok(json!({ "count": count }))
     }
 
-    fn read(&mut self, request: &Value, call: fn(&mut Consumer, &mut [u8], usize) -> Result<Polled>) -> Result<Value> {
+    fn read(&mut self, request: &Value, call: fn(&mut Reader, &mut [u8], usize) -> Result<Polled>) -> Result<Value> {
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.resize(buffer.len().max(2 << 20), 0);
         let polled = call(self.consumer()?, &mut buffer, number(request, "limit", 256) as usize)?;
@@ -144,6 +188,29 @@ fn bytes(hex: &str) -> Result<Vec<u8>> {
     pairs.iter().map(byte).collect::<Option<_>>().ok_or_else(wrong)
 }
 
+fn payloads(request: &Value) -> Result<Vec<Vec<u8>>> {
+    let payloads = request["payloads"].as_array().map(Vec::as_slice).unwrap_or_default();
+    payloads.iter().map(|hex| bytes(hex.as_str().unwrap_or(""))).collect()
+}
+
+fn sequence(number: u64) -> Value {
+    json!({ "sequence": number.to_string() })
+}
+
+fn durability(request: &Value, otherwise: &str) -> Durability {
+    let told = text(request, "durability");
+    match if told.is_empty() { otherwise } else { told } {
+        "wal" => Durability::Wal,
+        "replicated" => Durability::Replicated,
+        _ => Durability::Memory,
+    }
+}
+
+fn log_options(request: &Value) -> LogOptions {
+    let default = LogOptions::default();
+    LogOptions { segment_bytes: number(request, "segment_bytes", default.segment_bytes), ..default }
+}
+
 fn open_options(request: &Value) -> OpenOptions {
     let default = OpenOptions::default();
     OpenOptions {
@@ -161,25 +228,12 @@ fn channel_options(request: &Value) -> ChannelOptions {
         exclusive_consumer: is_set(request, "exclusive_consumer"),
         gated: is_set(request, "gated"),
         checksum: is_set(request, "checksum"),
+        recorded: is_set(request, "recorded"),
         foreign: match text(request, "foreign") {
             "document" => Foreign::Document,
             "code" => Foreign::Code,
             _ => Foreign::No,
         },
-        ..ChannelOptions::default()
-    }
-}
-
-fn consumer_options(request: &Value) -> ConsumerOptions {
-    ConsumerOptions {
-        label: text(request, "label").to_string(),
-        from: match text(request, "from") {
-            "oldest" => Some(From::Oldest),
-            "latest" => Some(From::Latest),
-            _ => None,
-        },
-        gating: is_set(request, "gating"),
-        ..ConsumerOptions::default()
     }
 }
 
