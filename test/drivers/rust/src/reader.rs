@@ -8,7 +8,7 @@ use tailrace_core::recorded::{Level, RecordedConsumer, RecordedOptions};
 use tailrace_core::region::{Consumer, ConsumerOptions, From, Polled, Region};
 
 pub enum Reader {
-    Ring(Consumer),
+    Ring(Box<Consumer>),
     Recorded(RecordedConsumer),
     Log(Box<LogReader>),
 }
@@ -39,7 +39,7 @@ impl Reader {
                 gating: is_set(request, "gating"),
                 ..Default::default()
             };
-            return region.open_consumer(channel, &options).map(Self::Ring);
+            return region.open_consumer(channel, &options).map(|reader| Self::Ring(Box::new(reader)));
         }
         let options = RecordedOptions {
             label,
