@@ -38,7 +38,7 @@ def persist(verb: str, work: Callable[[int], int]) -> None:
         try:
             index = work(index)
         except tailrace.TailraceError as error:
-            say_failure(error, verb)
+            say_failure(error, f"{verb}/{index}")
             if error.code == "ERR_DISK_FULL":
                 time.sleep(0.02)
             else:
@@ -64,7 +64,8 @@ class Appender:
 
     def append(self, run: str) -> None:
         for lane in range(LANES):
-            self.start("append", self.appending(int(run) * 64 + lane))
+            number = int(run) * 64 + lane
+            self.start(f"append/{number}", self.appending(number))
 
     def appending(self, run: int) -> Callable[[int], int]:
         def work(index: int) -> int:

@@ -34,12 +34,12 @@ async function isPassing(error: unknown, verb: string): Promise<boolean> {
 }
 
 /** Does something again and again until it has failed three times. */
-async function persist(verb: string, work: () => Promise<void>): Promise<void> {
+async function persist(verb: () => string, work: () => Promise<void>): Promise<void> {
   for (let left = 3; left > 0; ) {
     try {
       await work();
     } catch (error) {
-      if (!(await isPassing(error, verb))) left -= 1;
+      if (!(await isPassing(error, verb()))) left -= 1;
     }
   }
   say('ended');
@@ -55,15 +55,18 @@ function append(to: Log, run: number): void {
     say(isDurable ? 'd' : 'm', last - BigInt(count - 1), run, index, count);
     index += count;
   };
-  void persist('append', work);
+  void persist(() => `append/${run}/${index}`, work);
 }
 
 function keepCheckpoints(to: Log, kept: Checkpoints): void {
-  void persist('checkpoint', async () => {
-    const sequence = to.durableSequence;
-    const id = await kept.checkpoint(STATE, content(STATE_RUN, Number(sequence)), { sequence });
-    say('c', id, sequence);
-  });
+  void persist(
+    () => 'checkpoint',
+    async () => {
+      const sequence = to.durableSequence;
+      const id = await kept.checkpoint(STATE, content(STATE_RUN, Number(sequence)), { sequence });
+      say('c', id, sequence);
+    },
+  );
 }
 
 async function sayCheckpoint(directory: string, of: Log): Promise<void> {
@@ -107,10 +110,13 @@ async function obey(words: string[]): Promise<void> {
       region = Region.open(first);
       const producer = region.openProducer('c');
       let index = 0;
-      return persist('send', async () => {
-        say('d', await producer.send(content(Number(second), index), { durability: 'wal' }), second, index, 1);
-        index += 1;
-      });
+      return persist(
+        () => 'send',
+        async () => {
+          say('d', await producer.send(content(Number(second), index), { durability: 'wal' }), second, index, 1);
+          index += 1;
+        },
+      );
     }
     case 'follow':
       return follow(first);

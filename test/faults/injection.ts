@@ -15,5 +15,5 @@ export function absent(): string | undefined {
  * beside it, so that signals go to the program. `trace` are the calls that go to `output`.
  */
 export function around(injection: string, trace = injection.split(':')[0]!, output = '/dev/null'): string[] {
-  return ['strace', '-D', '-f', '-qq', '-o', output, '-e', `trace=${trace}`, '-e', `inject=${injection}`];
+  return ['strace', '-D', '-f', '-qq', '-y', '-o', output, '-e', `trace=${trace}`, '-e', `inject=${injection}`];
 }

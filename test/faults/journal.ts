@@ -32,6 +32,7 @@ export class Journal {
   readonly #written = new Map<number, number>();
   /** From here on nothing counts as acknowledged. */
   #isFrozen = false;
+  readonly #present = new Set<number>();
   /** Records that the last check has read. */
   records = 0;
   acknowledgements = 0;
@@ -61,6 +62,11 @@ export class Journal {
     this.#written.clear();
   }
 
+  /** Whether the last check has read this record. */
+  has(run: number, index: number): boolean {
+    return this.#present.has(key(run, index));
+  }
+
   /** Reads all of a log. */
   check(path: string): Findings {
     const findings: Findings = { lost: 0, invented: 0, disordered: 0, gaps: 0, first: '' };
@@ -88,6 +94,8 @@ export class Journal {
     }
     for (const [i, record] of present.entries()) this.#acknowledged.set(i + 1, record);
     this.#written.clear();
+    this.#present.clear();
+    for (const record of present) this.#present.add(record);
     this.records = present.length;
     return findings;
   }
