@@ -92,7 +92,7 @@ impl State {
 
     /// Why writing has stopped.
     pub fn stopped(&self) -> Option<Code> {
-        // sync: log-stopped. Acquire; pairs with the Release in `set_stopped`.
+        // sync: log-stopped. Acquire; pairs with the Release in `change_stopped`.
         Code::from_number(self.stopped.load(Ordering::Acquire) as i32)
     }
 
@@ -155,15 +155,19 @@ impl State {
         self.is_sealed.load(Ordering::Acquire)
     }
 
-    /// Everything up to `sequence` is durable.
+    /// Everything up to `sequence` is durable. Of a log that has failed nothing is told any more: a sync that began before
+    /// may have gone well, but those who wait have heard that nobody knows.
     pub fn set_durable(&self, sequence: u64) {
-        if sequence <= self.durable() {
-            return;
-        }
-        // sync: log-durable. Release; pairs with the Acquire in `durable`.
-        self.durable.store(sequence, Ordering::Release);
-        if self.waiting().sleepers > 0 {
-            self.moved.notify_all();
+        {
+            let waiting = self.waiting();
+            if sequence <= self.durable() || self.stopped() == Some(Code::IO) {
+                return;
+            }
+            // sync: log-durable. Release; pairs with the Acquire in `durable`.
+            self.durable.store(sequence, Ordering::Release);
+            if waiting.sleepers > 0 {
+                self.moved.notify_all();
+            }
         }
         self.tail.set_durable(sequence);
         self.tell();
@@ -175,24 +179,37 @@ impl State {
         self.set_stopped(before, after);
     }
 
-    fn set_stopped(&self, before: Option<Code>, after: Option<Code>) -> bool {
+    fn set_stopped(&self, before: Option<Code>, after: Option<Code>) {
+        if self.change_stopped(before, after) {
+            self.tell_stopped(after);
+        }
+    }
+
+    fn change_stopped(&self, before: Option<Code>, after: Option<Code>) -> bool {
         let number = |state: Option<Code>| state.map_or(0, |code| code as i32 as u32);
         // sync: log-stopped. AcqRel; pairs with the Acquire in `stopped`.
         let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
-        let is_changed = self.stopped.compare_exchange(number(before), number(after), success, failure).is_ok();
-        if is_changed {
-            self.tail.set_state(after);
-            self.tell();
-        }
-        is_changed
+        self.stopped.compare_exchange(number(before), number(after), success, failure).is_ok()
+    }
+
+    fn tell_stopped(&self, state: Option<Code>) {
+        self.tail.set_state(state);
+        self.tell();
     }
 
     /// Stops writing for ever, and tells everybody who waits; the first reason stays.
     pub fn poison(&self, what: impl std::fmt::Display, cause: &io::Error) {
         let reason = (format!("{what}: {cause}"), cause.raw_os_error());
-        self.waiting().poison.get_or_insert(reason);
-        let _ = self.set_stopped(None, Some(Code::IO)) || self.set_stopped(Some(Code::DISK_FULL), Some(Code::IO));
-        drop(self.waiting());
+        let io = Some(Code::IO);
+        let is_first = {
+            // Under the lock, so that nothing becomes durable for anybody afterwards (`set_durable`).
+            let mut waiting = self.waiting();
+            waiting.poison.get_or_insert(reason);
+            self.change_stopped(None, io) || self.change_stopped(Some(Code::DISK_FULL), io)
+        };
+        if is_first {
+            self.tell_stopped(io);
+        }
         self.moved.notify_all();
         self.work.notify_all();
     }
