@@ -1,11 +1,13 @@
 """Analytics: volume, VWAP and imbalance per interval, in numpy. One of the pipeline's processes.
 
-It follows the stream `orders` in batches; what it finds out about each interval of write times goes to the queue
+It follows the stream `orders` in batches; what it finds out about each interval of write times goes to the stream
 `signals` (`signal.ts` has the bytes). After each batch it reports to the parent what it can testify (`report.ts`,
 `witness.ts`), one line of JSON on standard output. Standard input is the leash: when it ends, the open interval is
 written and the process leaves.
 
-What a killed process had in memory is lost: the interval that was open. Nothing else is.
+A signal is written when the records that it speaks of are on disk: it must not speak of records that a power failure
+can take away. A process that takes the place of a killed one goes on behind the last record of the last signal, which
+may be in the ring or the log. So each record is in exactly one signal, however often the process is killed.
 """
 
 import json
@@ -14,6 +16,8 @@ import select
 import signal
 import struct
 import sys
+from collections import deque
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -34,6 +38,8 @@ RECORD = np.dtype(
     ]
 )
 SIGNAL = struct.Struct("<5Q2I2d")
+LAST_POSITION = struct.Struct("<Q")
+LAST_POSITION_AT = 24
 SIGNAL_TYPE = 2
 REDELIVERED = 8
 ADD, EXECUTE, HIDDEN, CROSS, HALT = 1, 4, 5, 6, 7
@@ -42,6 +48,8 @@ BLOCK_RECORDS = 4096
 BATCH_RECORDS = 4096
 INTERVAL_NS = 20_000_000
 PATIENCE_SECONDS = 0.05
+LOOK_BACK = 64
+LEAVE_SECONDS = 3.0
 WORD = 0xFFFFFFFF
 FACTORS = np.array([pow(0x9E3779B1, power, 2**32) for power in range(1, 11)], dtype=np.uint32)
 
@@ -56,6 +64,7 @@ class Witness:
         self.cursor = cursor
         self.run = -1
         self.base = 0
+        self.counter = 0
         self.last: tuple[int, int] | None = None
         self.block: tuple[int, int, int] | None = None
 
@@ -88,29 +97,23 @@ class Witness:
         }
 
     def _are_whole(self, positions: Positions, rows: Rows) -> npt.NDArray[np.bool_]:
-        kind, side, lap = rows["type"], rows["side"], rows["lap"]
+        kind, side, lap, times = rows["type"], rows["side"], rows["lap"], rows["time_ns"]
         is_whole: npt.NDArray[np.bool_] = (kind >= ADD) & (kind <= HALT) & (np.abs(side) == 1)
         is_whole &= (kind == HALT) | ((rows["size"] > 0) & (rows["price"] > 0))
         is_whole &= rows["order_id"] // LAP_STRIDE == lap
         bases = (positions - rows["counter"]) & WORD
         for first, end in runs_of(rows["run"]):
             run, counter = int(rows["run"][first]), int(rows["counter"][first])
-            if run == self.run:
-                is_whole[first] &= self._follows(rows, first)
-            else:
-                is_whole[first] &= self.run == -1 or (run > self.run and counter == 0)
+            if run != self.run:
+                is_whole[first] &= self.run == -1 or (run > self.run and counter == (self.counter + 1) & WORD)
                 self.run, self.base = run, int(bases[first])
             is_whole[first:end] &= bases[first:end] == self.base
-            times = rows["time_ns"][first:end]
-            is_whole[first + 1 : end] &= (times[1:] >= times[:-1]) | (lap[first + 1 : end] != lap[first : end - 1])
-        self.last = (int(lap[-1]), int(rows["time_ns"][-1]))
+            self.counter = int(rows["counter"][end - 1])
+        is_whole[1:] &= (times[1:] >= times[:-1]) | (lap[1:] != lap[:-1])
+        if self.last is not None:
+            is_whole[0] &= self.last[0] != int(lap[0]) or int(times[0]) >= self.last[1]
+        self.last = (int(lap[-1]), int(times[-1]))
         return is_whole
-
-    def _follows(self, rows: Rows, first: int) -> bool:
-        if first > 0 or self.last is None:
-            return True
-        lap, time_ns = self.last
-        return lap != int(rows["lap"][0]) or int(rows["time_ns"][0]) >= time_ns
 
     def _sum(self, rows: Rows) -> list[list[int]]:
         """Sums the digests; returns the blocks that became full."""
@@ -189,43 +192,102 @@ def is_let_go() -> bool:
     return bool(readable) and os.read(0, 64) == b""
 
 
-def join_cursor(region: tailrace.Region) -> int:
-    """Where this process's subscription began."""
-    mine = (entry for entry in region.stats()["participants"] if entry["pid"] == os.getpid())
-    return int(next(entry["cursor"] for entry in mine if entry["role"] == "gating_subscriber"))
+def channel_of(region: tailrace.Region, name: str) -> dict[str, Any]:
+    """What there is to know of a channel."""
+    return next(channel for channel in region.channels() if channel["name"] == name)
+
+
+def next_position(region: tailrace.Region) -> int:
+    """Position behind the last record that a signal speaks of; 0 when there is no signal yet.
+
+    What a process that was killed had claimed and not published is mended by whoever waits for it.
+    """
+    signals = channel_of(region, "signals")
+    end = signals["recorder"]["base"] + signals["tail"]
+    back = LOOK_BACK
+    while True:
+        start = max(1, end - back)
+        last = None
+        with region.open_consumer("signals", from_=start, label="analytics") as consumer:
+            while consumer.position < end:
+                for message in consumer.poll(BATCH_RECORDS, timeout=PATIENCE_SECONDS):
+                    last = bytes(message.payload)
+        if last is not None:
+            return int(LAST_POSITION.unpack_from(last, LAST_POSITION_AT)[0]) + 1
+        if start == 1:
+            return 0
+        back *= LOOK_BACK
+
+
+class Outbox:
+    """Signals that are written when the records that they speak of are on disk."""
+
+    def __init__(self, region: tailrace.Region, producer: tailrace.Producer) -> None:
+        self.region = region
+        self.producer = producer
+        self.waiting: deque[Interval] = deque()
+
+    def flush(self) -> None:
+        """Writes what can be written by now."""
+        if not self.waiting:
+            return
+        durable = channel_of(self.region, "orders")["recorder"]["durable_sequence"]
+        while self.waiting and self.waiting[0].last_position < durable:
+            self.producer.send(self.waiting[0].encode(), type=SIGNAL_TYPE)
+            self.waiting.popleft()
+
+    def close(self) -> None:
+        """Writes what is left, unless the disk takes too long: then the successor will do it."""
+        end = monotonic() + LEAVE_SECONDS
+        while self.waiting and monotonic() < end:
+            self.flush()
+            select.select([], [], [], 0.005)
+
+
+def testify(witness: Witness, batch: tailrace.Batch, since_ns: int) -> tuple[Positions, Rows]:
+    """Reports one batch; says which of its records are new, and where they stand."""
+    now_ns = tailrace.now()
+    headers, rows = batch.headers, batch.as_numpy(RECORD)
+    positions = headers["sequence"].astype(np.int64) - 1
+    stamps = headers["timestamp"].astype(np.int64)
+    testimony = witness.testify(positions, headers["flags"] & REDELIVERED != 0, rows)
+    # What was written before is caught up with: how long that took says nothing of the way.
+    latencies = [
+        [max(0, now_ns - int(stamps[first])) // 1000, end - first]
+        for first, end in runs_of(stamps)
+        if int(stamps[first]) >= since_ns
+    ]
+    report("batch", lost=batch.lost, latencies=latencies, **testimony)
+    return positions, rows
 
 
 def follow(path: str) -> None:
     """Reads until the leash ends."""
-    with (
-        tailrace.Region.open(path) as region,
-        region.open_producer("signals", label="analytics") as producer,
-        region.open_consumer("orders", label="analytics") as consumer,
-    ):
-        cursor = join_cursor(region)
-        witness = Witness(cursor)
-        report("ready", cursor=cursor)
+    with tailrace.Region.open(path) as region, region.open_producer("signals", label="analytics") as producer:
+        cursor = next_position(region)
+        outbox = Outbox(region, producer)
         interval: Interval | None = None
-        while not is_let_go():
-            batch = consumer.poll(BATCH_RECORDS, timeout=PATIENCE_SECONDS)
-            now_ns = tailrace.now()
-            if len(batch) == 0:
-                continue
-            headers, rows = batch.headers, batch.as_numpy(RECORD)
-            positions = headers["sequence"].astype(np.int64) - 1
-            stamps = headers["timestamp"].astype(np.int64)
-            testimony = witness.testify(positions, headers["flags"] & REDELIVERED != 0, rows)
-            latencies = [[max(0, now_ns - int(stamps[first])) // 1000, end - first] for first, end in runs_of(stamps)]
-            report("batch", lost=batch.lost, latencies=latencies, **testimony)
-            for first, end in runs_of(stamps // INTERVAL_NS):
-                index = int(stamps[first]) // INTERVAL_NS
-                if interval is None or interval.index != index:
-                    if interval is not None:
-                        producer.send(interval.encode(), type=SIGNAL_TYPE)
-                    interval = Interval(index, int(positions[first]))
-                interval.add(positions[first:end], rows[first:end])
+        with region.open_consumer("orders", from_=cursor + 1, label="analytics") as consumer:
+            witness = Witness(cursor)
+            report("ready", cursor=cursor)
+            since_ns = tailrace.now()
+            while not is_let_go():
+                outbox.flush()
+                batch = consumer.poll(BATCH_RECORDS, timeout=PATIENCE_SECONDS)
+                if len(batch) == 0:
+                    continue
+                positions, rows = testify(witness, batch, since_ns)
+                stamps = batch.headers["timestamp"].astype(np.int64)
+                for first, end in runs_of(stamps // INTERVAL_NS):
+                    index = int(stamps[first]) // INTERVAL_NS
+                    if interval is None or interval.index != index:
+                        if interval is not None:
+                            outbox.waiting.append(interval)
+                        interval = Interval(index, int(positions[first]))
+                    interval.add(positions[first:end], rows[first:end])
         if interval is not None:
-            producer.send(interval.encode(), type=SIGNAL_TYPE)
+            outbox.waiting.append(interval)
+        outbox.close()
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
  * Book: the top of the book, kept from the records of `orders`.
  *
  * It is a reader's book: it believes what it reads and matches nothing. An event of an order that it has not seen
- * (resting before the file began, or before this reader joined) changes nothing and is counted. When the lap or the run
- * changes, the flow begins anew, so the book is cleared.
+ * (resting before the file began, or before this reader joined) changes nothing and is counted. When the lap changes,
+ * the flow begins anew, so the book is cleared. When the run changes, it does not: the flow goes on where it was.
  *
  * Each side is a sorted array of prices with the best price last: most changes happen near the touch, so inserting and
  * removing moves few entries.
@@ -72,6 +72,14 @@ interface Resting {
   side: number;
 }
 
+/** A book as it can be kept: what is needed to go on with it. */
+export interface Kept {
+  lap: number;
+  run: number;
+  unknown: number;
+  orders: [orderId: number, price: number, size: number, side: number][];
+}
+
 /** Both sides and the orders they consist of. */
 export class Book {
   readonly bids = new Ladder(1);
@@ -97,7 +105,8 @@ export class Book {
 
   /** Takes one event into account. */
   apply(record: OrderRecord): void {
-    if (record.lap !== this.#lap || record.run !== this.#run) this.#begin(record.lap, record.run);
+    if (record.lap !== this.#lap) this.#begin(record.lap);
+    this.#run = record.run;
     switch (record.type) {
       case EventType.ADD:
         if (this.#orders.has(record.orderId)) {
@@ -117,9 +126,44 @@ export class Book {
     }
   }
 
-  #begin(lap: number, run: number): void {
+  /** What there is to keep of it. */
+  keep(): Kept {
+    const orders = Array.from(this.#orders, ([id, { price, size, side }]): Kept['orders'][0] => [
+      id,
+      price,
+      size,
+      side,
+    ]);
+    return { lap: this.#lap, run: this.#run, unknown: this.unknown, orders };
+  }
+
+  /** A book that goes on where another one was kept. */
+  static of(kept: Kept): Book {
+    const book = new Book();
+    book.#begin(kept.lap);
+    book.#run = kept.run;
+    book.unknown = kept.unknown;
+    for (const [orderId, price, size, side] of kept.orders) {
+      book.#orders.set(orderId, { price, size, side });
+      book.#ladder(side).change(price, size);
+    }
+    return book;
+  }
+
+  /** A number that depends on every level: FNV-1a over side, price and size, the best levels first. */
+  hash(): number {
+    let hash = 0x811c9dc5;
+    for (const ladder of [this.bids, this.asks]) {
+      for (let depth = 0; depth < ladder.count; depth++) {
+        const { price, size } = ladder.level(depth)!;
+        for (const word of [ladder.side, price, size]) hash = Math.imul(hash ^ word, 0x01000193);
+      }
+    }
+    return hash >>> 0;
+  }
+
+  #begin(lap: number): void {
     this.#lap = lap;
-    this.#run = run;
     this.#orders.clear();
     this.bids.clear();
     this.asks.clear();

@@ -16,7 +16,7 @@
  * after the start.
  */
 import { Dice, PowerLaw } from './dice.ts';
-import { EventType, emptyRecord, type OrderRecord, type Source } from './record.ts';
+import { EventType, emptyRecord, type OrderRecord } from './record.ts';
 
 const SLOTS = 16_384;
 const TICKS = 16_384;
@@ -46,7 +46,7 @@ export interface Actions {
 }
 
 /** A generator of order flow. */
-export class Flow implements Source {
+export class Flow {
   readonly actions: Actions = { adds: 0, cancels: 0, replaces: 0, marketable: 0 };
 
   readonly #dice: Dice;

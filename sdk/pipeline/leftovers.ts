@@ -1,14 +1,18 @@
 /**
- * Leftovers: removes what a run left that was itself killed with SIGKILL.
+ * Leftovers: removes what a run left that was itself killed with SIGKILL: its region, and the temporary folder with its
+ * logs.
  *
  * A region is only removed when nobody is attached to it, by the kernel's word, and when it is not just being made: the
- * parent whose number is in its name does not run here, and the file is some seconds old.
+ * parent whose number is in its name does not run here, and the file is some seconds old. A folder is only removed when
+ * nobody is writing to its logs, which the kernel knows, too.
  */
-import { readdirSync, statSync } from 'node:fs';
+import { readdirSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Region } from '../index.ts';
+import { Log, Region, TailraceError } from '../index.ts';
 
 const PREFIX = 'tailrace-pipeline.';
+const DATA_PREFIX = 'tailrace-pipeline-data.';
 const YOUNG_MS = 10_000;
 
 /** The region file of a run whose parent is `pid`. */
@@ -16,13 +20,24 @@ export function regionPath(dir: string, pid: number): string {
   return join(dir, `${PREFIX}${pid}`);
 }
 
-/** Removes what killed runs left in `dir`; returns the paths. */
-export function removeLeftovers(dir: string): string[] {
-  const paths = names(dir)
-    .filter((name) => name.startsWith(PREFIX) && /^\d+$/.test(name.slice(PREFIX.length)))
-    .filter((name) => !isRunning(Number(name.slice(PREFIX.length))))
+/** The temporary folder of a run whose parent is `pid`. */
+export function dataPath(pid: number): string {
+  return join(tmpdir(), `${DATA_PREFIX}${pid}`);
+}
+
+/** Removes what killed runs left in `dir` and among the temporary files; returns the paths. */
+export async function removeLeftovers(dir: string): Promise<string[]> {
+  const removed = leftIn(dir, PREFIX).filter(isRemoved);
+  for (const path of leftIn(tmpdir(), DATA_PREFIX)) if (await isDataRemoved(path)) removed.push(path);
+  return removed;
+}
+
+/** What carries the number of a parent that does not run. */
+function leftIn(dir: string, prefix: string): string[] {
+  return names(dir)
+    .filter((name) => name.startsWith(prefix) && /^\d+$/.test(name.slice(prefix.length)))
+    .filter((name) => !isRunning(Number(name.slice(prefix.length))))
     .map((name) => join(dir, name));
-  return paths.filter(isRemoved);
 }
 
 function names(dir: string): string[] {
@@ -55,5 +70,25 @@ function isRemoved(path: string): boolean {
     return true;
   } catch {
     return false;
+  }
+}
+
+async function isDataRemoved(path: string): Promise<boolean> {
+  try {
+    if (Date.now() - statSync(path).mtimeMs < YOUNG_MS) return false;
+    for (const log of ['orders', 'signals']) if (await isWritten(join(path, log))) return false;
+    rmSync(path, { recursive: true });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function isWritten(log: string): Promise<boolean> {
+  try {
+    return (await Log.stat(log)).isWriterAlive;
+  } catch (error) {
+    if (error instanceof TailraceError && error.code === 'ERR_NOT_FOUND') return false;
+    throw error;
   }
 }

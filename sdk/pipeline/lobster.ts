@@ -147,4 +147,9 @@ export class Replay implements Source {
     into.lap = this.#lap;
     this.#index += 1;
   }
+
+  seek(index: number): void {
+    this.#index = index % this.#count;
+    this.#lap = Math.floor(index / this.#count) & 0xffff;
+  }
 }

@@ -3,8 +3,8 @@
  *
  * Exit code: 0 when everything was proved, 1 when it was not, 2 for wrong arguments or a wrong input file.
  */
-import { rmSync } from 'node:fs';
-import { TailraceError } from '../index.ts';
+import { Region, TailraceError } from '../index.ts';
+import { Data } from './data.ts';
 import { regionPath, removeLeftovers } from './leftovers.ts';
 import { InputError, readLobster } from './lobster.ts';
 import { HELP, OptionError, type Options, parseOptions } from './options.ts';
@@ -15,15 +15,46 @@ import { isGood, toJson, toText } from './verdict.ts';
 const DRAW_MS = 250;
 const AGAIN_MS = 500;
 
-function greeting(options: Options, path: string): string {
+function greeting(options: Options, path: string, data: string): string {
   const source = options.input ?? `generated order flow, seed ${options.seed}`;
   const chaos = options.isChaos ? ', a kill every 2 s' : '';
-  const end = options.seconds === undefined ? 'Ctrl-C ends it' : `ends after ${options.seconds} s or with Ctrl-C`;
-  return `tailrace pipeline: ${source} at ${options.rate.toLocaleString('en-US')}/s through ${path}${chaos}; ${end}`;
+  const ends = [
+    ...(options.records === undefined ? [] : [`with record ${count(options.records)}`]),
+    ...(options.seconds === undefined ? [] : [`after ${options.seconds} s`]),
+  ];
+  const end = ends.length === 0 ? 'Ctrl-C ends it' : `ends ${ends.join(', ')} or with Ctrl-C`;
+  const resumed = options.isResumed ? 'resumed, ' : '';
+  return `tailrace pipeline: ${resumed}${source} at ${count(options.rate)}/s through ${path}, logs in ${data}${chaos}; ${end}`;
 }
 
-async function play(options: Options): Promise<number> {
-  if (options.input !== undefined) readLobster(options.input);
+function count(value: number): string {
+  return value.toLocaleString('en-US');
+}
+
+/** Removes what is left when there is no time for anything else. */
+function sweep(run: Run, path: string, data: Data): void {
+  run.crew.abandon();
+  try {
+    Region.remove(path);
+  } catch {
+    // It was removed, and so was the folder, unless somebody is to look at it.
+    return;
+  }
+  data.remove();
+}
+
+function started(path: string, data: Data, options: Options): Run {
+  try {
+    return new Run(path, data, options);
+  } catch (error) {
+    data.remove();
+    throw error;
+  }
+}
+
+async function play(asked: Options): Promise<number> {
+  if (asked.input !== undefined) readLobster(asked.input);
+  const { data, options } = Data.open(asked, process.pid);
   const path = regionPath(options.dir, process.pid);
   const screen = options.isJson ? process.stderr : process.stdout;
   const table = new Table(screen);
@@ -31,8 +62,8 @@ async function play(options: Options): Promise<number> {
   const say = (line: string) => {
     if (isShown) table.say(line);
   };
-  say(greeting(options, path));
-  for (const leftover of removeLeftovers(options.dir)) say(`removed ${leftover}, left by a run that was killed`);
+  say(greeting(options, path, data.dir));
+  for (const leftover of await removeLeftovers(options.dir)) say(`removed ${leftover}, left by a run that was killed`);
   const interrupts = { firstMs: 0, heard: () => {} };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
@@ -47,24 +78,29 @@ async function play(options: Options): Promise<number> {
     isShown = false;
     interrupts.heard();
   });
-  const run = new Run(path, options);
+  const run = started(path, data, options);
   interrupts.heard = () => run.stop();
-  process.once('exit', () => {
-    run.crew.abandon();
-    rmSync(path, { force: true });
-  });
+  process.once('exit', () => sweep(run, path, data));
   run.crew.on('said', (member, line) => table.say(`[${member.name}] ${line}`));
   run.crew.on('died', (member, death) => say(`${death.signal}: ${member.name} (${death.pid}) is started again`));
 
   let drawing: NodeJS.Timeout | undefined;
-  const outcome = await run.play(() => {
+  const begun = () => {
     drawing = setInterval(() => {
       if (isShown) table.draw(run.picture());
     }, DRAW_MS);
-  });
+  };
+  const tell = (line: string) => {
+    clearInterval(drawing);
+    table.end();
+    say(line);
+  };
+  const outcome = await run.play(begun, tell);
   clearInterval(drawing);
   table.end();
   run.close();
+  if (isGood(outcome) || outcome.findings.written === 0) data.remove();
+  else say(`the logs are kept in ${data.keep()}`);
   process.stdout.write(`${options.isJson ? toJson(outcome) : toText(outcome)}\n`);
   return isGood(outcome) ? 0 : 1;
 }

@@ -12,26 +12,33 @@ import type { Options } from './options.ts';
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const EXTENSION = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
 
-/** The processes that read, all of which are at work before the one that writes begins. */
+/** The recorder comes first, for it gives the channels their numbers; then those that read; then the one that writes. */
 export interface Posts {
+  recorder: Post;
   readers: Post[];
   gateway: Post;
 }
 
-/** The posts of a run over the region at `path`. */
-export function postsOf(path: string, options: Options): Posts {
+/** The posts of a run over the region at `path`, whose logs and checkpoints lie in `data`. */
+export function postsOf(path: string, data: string, options: Options): Posts {
   const venv = `${ROOT}.venv/bin/python`;
   const python = process.env.TAILRACE_PYTHON ?? (existsSync(venv) ? venv : 'python3');
   const sink = process.env.TAILRACE_SINK ?? `${ROOT}target/release/tailrace-sink`;
   const input = options.input === undefined ? [] : ['--input', options.input];
-  const gateway = ['--region', path, '--rate', `${options.rate}`, '--seed', `${options.seed}`, ...input];
+  const records = options.records === undefined ? [] : ['--records', `${options.records}`];
+  const gateway = ['--region', path, '--rate', `${options.rate}`, '--seed', `${options.seed}`, ...input, ...records];
   return {
+    recorder: {
+      name: 'recorder',
+      language: 'Node',
+      command: () => node('recorder', path, data, `${options.retainedBytes}`),
+    },
     readers: [
-      { name: 'view', language: 'Node', command: () => node('view', path) },
+      { name: 'view', language: 'Node', command: () => node('view', path, data) },
       { name: 'analytics', language: 'Python', command: () => [python, `${ROOT}sdk/pipeline/analytics.py`, path] },
       { name: 'sink', language: 'Rust', command: () => [sink, path] },
     ],
-    gateway: { name: 'gateway', language: 'Node', command: (run) => node('gateway', ...gateway, '--run', `${run}`) },
+    gateway: { name: 'gateway', language: 'Node', command: () => node('gateway', ...gateway) },
   };
 }
 

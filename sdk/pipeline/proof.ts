@@ -16,9 +16,14 @@
  * - *duplicates* = a position seen again by one subscription, or a signal taken again by anybody, without the flag.
  * - *torn* = records that fail the reader's checks, and blocks whose sums differ between any two who summed them.
  *
- * Signals are a queue: all of them are seen, by whichever consumer, or abandoned; one that a killed consumer held is
- * taken again, flagged. A line that a consumer could not finish before it was killed never counted, and its messages
- * were not released: so each consumer reports first and releases afterwards.
+ * Positions are those of the log: sequence - 1. A reader that takes the place of a killed one begins with what that had
+ * not finished, in the log; what it reads twice over two subscriptions is nobody's duplicate.
+ *
+ * Signals go to a group: all of them are seen, by whichever member, or abandoned; one that a killed member held is taken
+ * again, flagged. A line that a member could not finish before it was killed never counted, and its messages were not
+ * released: so each member reports first and releases afterwards.
+ *
+ * What the logs have is held against all this by `audit.ts`.
  */
 import { type Range, Ranges } from './ranges.ts';
 import type { Batch, BlockDigest, Took } from './report.ts';
@@ -38,6 +43,9 @@ export interface Subscription {
 
 /** What the region says of one channel. */
 export interface ChannelTotals {
+  /** Position of the first message of this region. */
+  first: number;
+  /** Position of the next message. */
   tail: number;
   abandoned: number;
 }
@@ -65,6 +73,7 @@ export class Proof {
   comparedBlocks = 0;
   readonly #subscriptions: Subscription[] = [];
   readonly #seen = new Ranges();
+  readonly #seenBy = new Map<string, Ranges>();
   readonly #signals = new Ranges();
   readonly #unflagged = new Ranges();
   readonly #blocks = new Map<string, number>();
@@ -81,11 +90,12 @@ export class Proof {
     const missing: Range[] = [...batch.gaps];
     if (batch.from > subscription.to) missing.unshift([subscription.to, batch.from]);
     let from = batch.from;
-    for (const [start, end] of batch.gaps) {
+    const mine = this.seenBy(subscription.name);
+    for (const [start, end] of [...batch.gaps, [batch.to, batch.to] as const]) {
       this.#seen.add(from, start);
+      mine.add(from, start);
       from = end;
     }
-    this.#seen.add(from, batch.to);
     subscription.gaps.push(...missing);
     subscription.to = Math.max(subscription.to, batch.to);
     this.lost += batch.lost;
@@ -118,30 +128,37 @@ export class Proof {
     }
   }
 
-  /** Whether each living subscription has reported beyond every join so far: then any one may be killed. */
-  isOverlapping(living: readonly Subscription[]): boolean {
-    const lastJoin = Math.max(...living.map((subscription) => subscription.join));
-    return living.every((subscription) => subscription.to >= lastJoin);
+  /** The positions that a reader has seen, over all its processes. */
+  seenBy(name: string): Ranges {
+    const seen = this.#seenBy.get(name) ?? new Ranges();
+    this.#seenBy.set(name, seen);
+    return seen;
+  }
+
+  /** The positions of the signals that were taken. */
+  get taken(): Ranges {
+    return this.#signals;
   }
 
   /** Adds it all up. */
   findings(orders: ChannelTotals, signals: ChannelTotals): Findings {
-    const read = this.#seen.size;
+    const read = this.#seen.countIn(orders.first, orders.tail);
+    const taken = this.#signals.countIn(signals.first, signals.tail);
     let missed = 0;
     for (const subscription of this.#subscriptions) {
       for (const [from, to] of subscription.gaps) missed += this.#seen.countIn(from, to);
     }
-    const unseen = Math.max(0, orders.tail - read - orders.abandoned);
-    const untaken = Math.max(0, signals.tail - this.#signals.size - signals.abandoned);
+    const unseen = Math.max(0, orders.tail - orders.first - read - orders.abandoned);
+    const untaken = Math.max(0, signals.tail - signals.first - taken - signals.abandoned);
     return {
-      written: orders.tail - orders.abandoned,
+      written: orders.tail - orders.first - orders.abandoned,
       read,
       lost: this.lost,
       unaccounted: unseen + missed + untaken,
       torn: this.torn,
       duplicates: this.duplicates,
-      signalsWritten: signals.tail - signals.abandoned,
-      signalsTaken: this.#signals.size,
+      signalsWritten: signals.tail - signals.first - signals.abandoned,
+      signalsTaken: taken,
       signalsRedelivered: this.signalsRedelivered,
     };
   }

@@ -49,6 +49,13 @@ export class Ranges {
     return count;
   }
 
+  /** How many numbers of `[from, to)` are in this set and in another one. */
+  countBothIn(other: Ranges, from: number, to: number): number {
+    let count = 0;
+    for (const [start, end] of this.#ranges) count += other.countIn(Math.max(start, from), Math.min(end, to));
+    return count;
+  }
+
   *[Symbol.iterator](): IterableIterator<Range> {
     for (const range of this.#ranges) yield range;
   }

@@ -8,7 +8,8 @@
  * - `price` is in dollars times 10,000, `type` and `side` are LOBSTER's (side: of the resting order, 1 buy, -1 sell).
  * - `lap` counts how often the input file has begun anew, modulo 65,536. It is added to the id in units of `LAP_STRIDE`,
  *   so that orders of different laps are different orders.
- * - `run` counts the starts of the gateway. `counter` is dense within a run: position - counter is one constant per run.
+ * - `run` counts the starts of the gateway. `counter` counts records, modulo 2 ** 32, from 0 at the beginning of the log,
+ *   over all runs: position - counter is one constant per run, and a run goes on where the one before has ended.
  *
  * Every 64-bit field stays below 2 ** 53, so a JavaScript number holds it; the words are written as two halves, because
  * a BigInt for each field would cost more than the rest of the gateway. `size` of 40 bytes leaves no room for a
@@ -48,9 +49,12 @@ export interface OrderRecord {
   counter: number;
 }
 
-/** Where order flow comes from: each call fills in the next message, all fields but `run` and `counter`. */
+/** Where order flow comes from. */
 export interface Source {
+  /** Fills in the next message, all fields but `run` and `counter`. */
   next(into: OrderRecord): void;
+  /** Goes on with the message that has this index, counted from the beginning; that takes a second at most. */
+  seek(index: number): void;
 }
 
 const WORD = 2 ** 32;
@@ -105,3 +109,10 @@ export function digestRecord(view: DataView, offset: number): number {
 
 /** Factor of the first word; each next word has the next power of it, modulo 2 ** 32. */
 export const DIGEST_FACTOR = 0x9e3779b1;
+
+const RUN_FACTOR = Array.from({ length: 9 }).reduce<number>((power) => Math.imul(power, DIGEST_FACTOR), 1);
+
+/** A record's digest without its run: the same flow has the same one, however often its gateway was started. */
+export function flowDigest(digest: number, run: number): number {
+  return (digest - Math.imul(run, RUN_FACTOR)) >>> 0;
+}

@@ -8,6 +8,7 @@
  */
 import { writeSync } from 'node:fs';
 import type { Range } from './ranges.ts';
+import type { Totals } from './state.ts';
 
 /** The sum of the digests of one full block of records of one run. */
 export type BlockDigest = readonly [run: number, block: number, digest: number];
@@ -21,14 +22,20 @@ export interface Ready {
   cursor?: number;
 }
 
-/** The gateway has written up to (not including) `counter` of its run. */
+/** This record was acknowledged as being on disk, so many microseconds after it was sent. */
+export type Acknowledged = readonly [run: number, counter: number, sequence: number, microseconds: number];
+
+/** The gateway of this run has written what makes `count` records of all runs together. */
 export interface Wrote {
   report: 'wrote';
   run: number;
-  counter: number;
+  count: number;
   /** How long it has just waited for room, in milliseconds. */
   stallMs: number;
   blocks: BlockDigest[];
+  acknowledged: Acknowledged[];
+  /** It was to write so many, and has. */
+  isLast: boolean;
 }
 
 /** A reader of `orders` has read the positions `from` to (not including) `to`, all but `gaps`. */
@@ -65,7 +72,13 @@ export interface Took {
   torn: number;
 }
 
-export type Report = Ready | Wrote | Batch | Top | Took;
+/** What the view's state comes to, when it leaves. */
+export interface Summed {
+  report: 'totals';
+  totals: Totals;
+}
+
+export type Report = Ready | Wrote | Batch | Top | Took | Summed;
 
 /** Tells the parent. When it is gone, so is the reason to go on. */
 export function report(line: Report): void {

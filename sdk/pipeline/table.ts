@@ -24,7 +24,22 @@ export interface ConsumerLine {
   perSecond: number;
   lost: number;
   latency: Latency;
+  /** Messages, those too that were caught up with and have no latency. */
+  read: number;
   isReady: boolean;
+}
+
+/** The log of one channel now. */
+export interface RecordedLine {
+  name: string;
+  /** 'recording', 'restarting', or why it cannot. */
+  state: string;
+  /** Positions written and not recorded. */
+  lag: number;
+  /** Newest sequence on disk. */
+  durable: number;
+  /** Sequences that the group has not finished; none for a channel that has no group. */
+  groupLag: number | undefined;
 }
 
 /** Everything the table shows. */
@@ -32,6 +47,9 @@ export interface Picture {
   seconds: number;
   channels: ChannelLine[];
   consumers: ConsumerLine[];
+  recorded: RecordedLine[];
+  /** Records sent with durability 'wal', and how long until they were acknowledged. */
+  wal: { latency: Latency; perSecond: number };
   top: Top | undefined;
   signal: Signal | undefined;
   repairs: number;
@@ -103,7 +121,7 @@ export class Table {
       })),
       { style: 'dim', text: row('consumer', '', 'per second', 'p50 us', 'p99 us', 'max us', 'read', 'lost') },
     ];
-    for (const { name, language, channel, perSecond, latency, lost, isReady } of picture.consumers) {
+    for (const { name, language, channel, perSecond, latency, lost, read, isReady } of picture.consumers) {
       const { p50, p99, max } = quantiles(latency);
       const text = row(
         name,
@@ -112,11 +130,18 @@ export class Table {
         number(p50),
         number(p99),
         number(max),
-        total(latency.count),
+        total(read),
         number(lost),
       );
       lines.push({ style: lost > 0 ? 'bad' : isReady ? 'plain' : 'warn', text });
     }
+    lines.push({ style: 'dim', text: row('log', '', 'lag', 'group', 'p50 us', 'p99 us', 'durable', '') });
+    for (const { name, state, lag, durable, groupLag } of picture.recorded) {
+      const group = groupLag === undefined ? '' : number(groupLag);
+      const text = row(name, state, number(lag), group, '', '', total(durable), '');
+      lines.push({ style: state === 'recording' ? 'plain' : 'warn', text });
+    }
+    lines.push({ style: 'plain', text: walLine(picture.wal) });
     const { repairs, kills, abandoned, redelivered, stallMs } = picture;
     lines.push({ style: 'plain', text: '' }, { style: 'plain', text: bookLine(picture.top) });
     lines.push({ style: 'plain', text: signalLine(picture.signal) });
@@ -165,6 +190,12 @@ function quantiles(latency: Latency): { p50: number; p99: number; max: number } 
   return { p50: latency.quantile(0.5), p99: latency.quantile(0.99), max: latency.max };
 }
 
+/** What was sent with durability 'wal', in the columns of the logs. */
+function walLine({ latency, perSecond }: Picture['wal']): string {
+  const { p50, p99 } = quantiles(latency);
+  return row('wal', `${number(perSecond)} acks/s`, '', '', number(p50), number(p99), total(latency.count), '');
+}
+
 function bookLine(top: Top | undefined): string {
   if (top === undefined) return 'book      waiting for orders';
   const touch = `${number(top.bidSize)} × ${dollars(top.bid)} | ${dollars(top.ask)} × ${number(top.askSize)}`;
@@ -183,6 +214,9 @@ function plainLine(picture: Picture): string {
     const { p50, p99 } = quantiles(latency);
     return `${name} p50 ${number(p50)} us p99 ${number(p99)} us${lost > 0 ? ` LOST ${lost}` : ''}`;
   });
+  const { p50, p99 } = quantiles(picture.wal.latency);
+  const wal = `wal ${number(picture.wal.perSecond)} acks/s p50 ${number(p50)} us p99 ${number(p99)} us`;
+  const lags = picture.recorded.map(({ name, lag }) => `${name} lag ${number(lag)}`);
   const end = `repairs ${picture.repairs}, kills ${picture.kills}`;
-  return `${Math.floor(picture.seconds)} s: ${[...channels, ...consumers, end].join(', ')}`;
+  return `${Math.floor(picture.seconds)} s: ${[...channels, ...consumers, wal, ...lags, end].join(', ')}`;
 }

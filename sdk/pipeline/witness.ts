@@ -5,7 +5,7 @@
  * - **duplicates**: positions delivered again without the flag;
  * - **torn**: records that no gateway wrote: fields out of range, lap and id of different laps, time that goes back
  *   within a lap, or a counter that does not belong to its position (position - counter is one constant per run, and a
- *   run begins with counter 0);
+ *   run goes on with the counter after that of the run before);
  * - **blocks**: sums of digests over each full block of a run, which the gateway sums too.
  *
  * `analytics.py` does the same with numpy.
@@ -68,11 +68,13 @@ export class BlockSums {
 /** Follows one subscription. */
 export class Witness {
   readonly record: OrderRecord = emptyRecord();
+  digest = 0;
   readonly #sums = new BlockSums();
   #cursor: number;
   #from: number;
   #run = -1;
   #base = 0;
+  #counter = 0;
   #lap = 0;
   #timeNs = 0;
   #count = 0;
@@ -85,7 +87,7 @@ export class Witness {
     this.#from = cursor;
   }
 
-  /** Looks at one message; its record is in `this.record` then. Returns false when it is a repetition. */
+  /** Looks at one message; it is in `this.record` and `this.digest` then. Returns false when it is a repetition. */
   see(position: number, view: DataView, offset: number, isRedelivered: boolean): boolean {
     if (position < this.#cursor) {
       if (!isRedelivered) this.#duplicates += 1;
@@ -97,7 +99,8 @@ export class Witness {
     const record = this.record;
     decodeRecord(view, offset, record);
     if (!this.#isWhole(record, position)) this.#torn += 1;
-    this.#sums.add(record.run, record.counter, digestRecord(view, offset));
+    this.digest = digestRecord(view, offset);
+    this.#sums.add(record.run, record.counter, this.digest);
     return true;
   }
 
@@ -118,26 +121,33 @@ export class Witness {
     return testimony;
   }
 
+  /** Whether it is a record, and follows the one before; of the first one nobody can say what it should follow. */
   #isWhole(record: OrderRecord, position: number): boolean {
     const base = (position - record.counter) >>> 0;
-    const isNewRun = record.run !== this.#run;
-    const isFirst = this.#run === -1;
-    let isWhole = isNewRun ? isFirst || (record.run > this.#run && record.counter === 0) : base === this.#base;
-    if (isNewRun) {
+    let follows = this.#run === -1;
+    if (record.run === this.#run) {
+      follows = base === this.#base;
+    } else {
+      follows ||= record.run > this.#run && record.counter === (this.#counter + 1) >>> 0;
       this.#run = record.run;
       this.#base = base;
     }
-    if (!isNewRun && record.lap === this.#lap && record.timeNs < this.#timeNs) isWhole = false;
+    if (record.lap === this.#lap && record.timeNs < this.#timeNs) follows = false;
+    this.#counter = record.counter;
     this.#lap = record.lap;
     this.#timeNs = record.timeNs;
-    const isHalt = record.type === EventType.HALT;
-    return (
-      isWhole &&
-      record.type >= EventType.ADD &&
-      record.type <= EventType.HALT &&
-      (record.side === 1 || record.side === -1) &&
-      (isHalt || (record.size > 0 && record.price > 0)) &&
-      Math.floor(record.orderId / LAP_STRIDE) === record.lap
-    );
+    return follows && isWellFormed(record);
   }
+}
+
+/** Whether a gateway could have written these fields, whatever came before them. */
+export function isWellFormed(record: OrderRecord): boolean {
+  const isHalt = record.type === EventType.HALT;
+  return (
+    record.type >= EventType.ADD &&
+    record.type <= EventType.HALT &&
+    (record.side === 1 || record.side === -1) &&
+    (isHalt || (record.size > 0 && record.price > 0)) &&
+    Math.floor(record.orderId / LAP_STRIDE) === record.lap
+  );
 }

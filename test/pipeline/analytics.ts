@@ -62,12 +62,9 @@ class Batches {
     if (this.#dice.below(5_000) === 0) {
       this.#position += this.#dice.below(20);
       record.run += 1;
-      record.counter = 0;
-      record.timeNs = 1e9;
-    } else {
-      record.counter = (record.counter + 1) >>> 0;
-      record.timeNs += this.#dice.below(1_000);
     }
+    record.counter = (record.counter + 1) >>> 0;
+    record.timeNs += this.#dice.below(1_000);
     if (this.#dice.below(1_000) === 0) {
       record.lap = (record.lap + 1) & 0xffff;
       record.timeNs = 1e9;

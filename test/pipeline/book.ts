@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Book, Ladder } from '../../sdk/pipeline/book.ts';
+import { Flow } from '../../sdk/pipeline/flow.ts';
 import { Replay, readLobster } from '../../sdk/pipeline/lobster.ts';
 import { EventType, emptyRecord, type OrderRecord } from '../../sdk/pipeline/record.ts';
 
@@ -119,18 +120,36 @@ test('events of unknown orders are counted and change nothing', () => {
   assert.equal(book.bids.level(0), { price: 100, size: 30 });
 });
 
-test('another lap or another run clears it', () => {
-  for (const [lap, run] of [
-    [1, 0],
-    [0, 1],
-  ] as const) {
-    const book = new Book();
-    book.apply(event(EventType.ADD, 1, 1, 100, 30));
-    book.apply(event(EventType.ADD, 1, -1, 200, 10, lap, run));
-    assert.is(book.bids.count, 0);
-    assert.equal(book.asks.level(0), { price: 200, size: 10 });
-    assert.is(book.live, 1);
+test('another lap clears it, another run does not', () => {
+  const book = new Book();
+  book.apply(event(EventType.ADD, 1, 1, 100, 30));
+  book.apply(event(EventType.ADD, 2, -1, 200, 10, 0, 1));
+  assert.equal([book.bids.count, book.asks.count, book.live, book.run], [1, 1, 2, 1]);
+  book.apply(event(EventType.ADD, 3, -1, 300, 10, 1, 1));
+  assert.is(book.bids.count, 0);
+  assert.equal(book.asks.level(0), { price: 300, size: 10 });
+  assert.is(book.live, 1);
+});
+
+test('one that was kept goes on as if nothing had been', () => {
+  const flow = new Flow(5);
+  const record = emptyRecord();
+  const book = new Book();
+  for (let row = 0; row < 5_000; row++) {
+    flow.next(record);
+    book.apply(record);
   }
+  book.unknown = 3;
+  const again = Book.of(JSON.parse(JSON.stringify(book.keep())));
+  assert.is(again.hash(), book.hash());
+  for (let row = 0; row < 5_000; row++) {
+    flow.next(record);
+    book.apply(record);
+    again.apply(record);
+  }
+  assert.equal([again.hash(), again.live, again.unknown], [book.hash(), book.live, 3]);
+  again.bids.change(1, 1);
+  assert.is.not(again.hash(), book.hash());
 });
 
 test('a ladder keeps its order whatever the order of changes', () => {

@@ -91,6 +91,19 @@ for (const [name, text, line, says] of WRONG) {
   });
 }
 
+test('a replay goes on with any message, over laps', () => {
+  const rows = parseLobster(`${ROWS}34201.0,1,7,100,5853300,1\n`, 'flow.csv');
+  const all = new Replay(rows);
+  const [expected, found] = [emptyRecord(), emptyRecord()];
+  for (let index = 0; index < 3 * rows.count; index++) {
+    all.next(expected);
+    const one = new Replay(rows);
+    one.seek(index);
+    one.next(found);
+    assert.equal(found, expected, `message ${index}`);
+  }
+});
+
 test('a file that is not there', () => {
   assert.throws(
     () => readLobster('/no/such/file.csv'),

@@ -13,12 +13,17 @@ test('defaults', () => {
     isJson: false,
     isChaos: false,
     seed: 1,
+    records: undefined,
     dir: '/dev/shm',
+    data: undefined,
+    isResumed: false,
+    retainedBytes: 2 ** 30,
   });
 });
 
 test('all of them', () => {
-  const all = '--input a.csv --rate 5e4 --for 2.5 --json --chaos --seed 9 --dir /tmp';
+  const all =
+    '--input a.csv --rate 5e4 --for 2.5 --json --chaos --seed 9 --dir /tmp --data /tmp/run --records 1e6 --retain 256';
   assert.equal(parseOptions(all.split(' ')), {
     input: 'a.csv',
     rate: 50_000,
@@ -26,13 +31,18 @@ test('all of them', () => {
     isJson: true,
     isChaos: true,
     seed: 9,
+    records: 1_000_000,
     dir: '/tmp',
+    data: '/tmp/run',
+    isResumed: false,
+    retainedBytes: 2 ** 28,
   });
 });
 
 test('help names every option', () => {
   assert.is(parseOptions(['--help']), undefined);
-  for (const name of ['input', 'rate', 'for', 'json', 'chaos', 'seed', 'dir', 'help']) assert.match(HELP, `--${name}`);
+  const names = ['input', 'rate', 'for', 'json', 'chaos', 'seed', 'records', 'data', 'resume', 'retain', 'dir', 'help'];
+  for (const name of names) assert.match(HELP, `--${name}`);
 });
 
 const WRONG: [args: string[], says: RegExp][] = [
@@ -45,6 +55,11 @@ const WRONG: [args: string[], says: RegExp][] = [
   [['--colour'], /--colour/],
   [['file.csv'], /file\.csv/],
   [['--input'], /--input/],
+  [['--records', '0'], /--records/],
+  [['--retain', '1'], /--retain/],
+  [['--resume'], /--resume needs --data/],
+  [['--resume', '--data', '/tmp/run', '--seed', '2'], /--seed is what the resumed run began with/],
+  [['--resume', '--data', '/tmp/run', '--records', '2'], /--records is what/],
 ];
 
 for (const [args, says] of WRONG) {

@@ -6,7 +6,7 @@ import { type Range, Ranges } from '../../sdk/pipeline/ranges.ts';
 import type { Batch, Took } from '../../sdk/pipeline/report.ts';
 
 const test = suite('pipeline proof');
-const NO_SIGNALS = { tail: 0, abandoned: 0 };
+const NO_SIGNALS = { first: 0, tail: 0, abandoned: 0 };
 
 function batch(from: number, to: number, gaps: Range[] = [], extra: Partial<Batch> = {}): Batch {
   const count = to - from - gaps.reduce((sum, [start, end]) => sum + end - start, 0);
@@ -19,7 +19,7 @@ function took(...signals: [sequence: number, isRedelivered: boolean][]): Took {
 }
 
 function orders(tail: number, abandoned: number) {
-  return { tail, abandoned };
+  return { first: 0, tail, abandoned };
 }
 
 test('two readers that see everything', () => {
@@ -99,14 +99,31 @@ test('positions after the last report of everybody are unaccounted', () => {
   assert.is(proof.findings(orders(100, 0), NO_SIGNALS).unaccounted, 1);
 });
 
-test('kills wait until each living reader has passed the last join', () => {
+test('positions from before this region count for nobody', () => {
   const proof = new Proof();
-  const view = proof.join('view', 70);
-  const analytics = proof.join('analytics', 0);
-  proof.batch(analytics, batch(0, 60));
-  assert.not.ok(proof.isOverlapping([view, analytics]));
-  proof.batch(analytics, batch(60, 70));
-  assert.ok(proof.isOverlapping([view, analytics]));
+  proof.batch(proof.join('view', 20), batch(20, 100, [[30, 32]]));
+  proof.batch(proof.join('analytics', 90), batch(90, 100));
+  const findings = proof.findings({ first: 80, tail: 100, abandoned: 0 }, NO_SIGNALS);
+  assert.equal([findings.written, findings.read, findings.unaccounted], [20, 20, 0]);
+  proof.took(took([40, false], [50, false]));
+  assert.is(
+    proof.findings({ first: 80, tail: 100, abandoned: 0 }, { first: 45, tail: 50, abandoned: 4 }).signalsTaken,
+    1,
+  );
+});
+
+test('what each reader has seen is kept by its name, over all its processes', () => {
+  const proof = new Proof();
+  proof.batch(proof.join('view', 0), batch(0, 30));
+  proof.batch(proof.join('view', 20), batch(20, 50, [[40, 45]]));
+  assert.equal(
+    [...proof.seenBy('view')],
+    [
+      [0, 40],
+      [45, 50],
+    ],
+  );
+  assert.is(proof.seenBy('analytics').size, 0);
 });
 
 test('lost, torn and duplicates are added up, and each fails the proof', () => {
@@ -141,7 +158,7 @@ test('signals: everybody together takes each once', () => {
   const proof = new Proof();
   proof.took(took([1, false], [3, false]));
   proof.took(took([2, false]));
-  const findings = proof.findings(orders(0, 0), { tail: 4, abandoned: 1 });
+  const findings = proof.findings(orders(0, 0), { first: 0, tail: 4, abandoned: 1 });
   assert.is(findings.signalsWritten, 3);
   assert.is(findings.signalsTaken, 3);
   assert.ok(isProved(findings));
@@ -155,7 +172,7 @@ test('signals: one taken again with the flag is none twice, in whichever order t
   ]) {
     const proof = new Proof();
     for (const flag of flags) proof.took(took([1, flag]));
-    const findings = proof.findings(orders(0, 0), { tail: 1, abandoned: 0 });
+    const findings = proof.findings(orders(0, 0), { first: 0, tail: 1, abandoned: 0 });
     assert.is(findings.duplicates, 0);
     assert.is(findings.signalsRedelivered, flags.filter(Boolean).length);
     assert.ok(isProved(findings));
@@ -165,7 +182,7 @@ test('signals: one taken again with the flag is none twice, in whichever order t
 test('signals: one taken twice without the flag is a duplicate, one never taken is unaccounted', () => {
   const proof = new Proof();
   proof.took(took([1, false], [1, false]));
-  const findings = proof.findings(orders(0, 0), { tail: 2, abandoned: 0 });
+  const findings = proof.findings(orders(0, 0), { first: 0, tail: 2, abandoned: 0 });
   assert.is(findings.duplicates, 1);
   assert.is(findings.unaccounted, 1);
 });
@@ -189,6 +206,10 @@ test('ranges agree with a set of numbers', () => {
       const [low, high] = [below(100), below(130)];
       const expected = [...numbers].filter((number) => number >= low && number < high).length;
       assert.is(ranges.countIn(low, high), expected);
+      const other = new Ranges();
+      for (let from = 0; from < 130; from += 7) other.add(from, from + 3);
+      const both = [...numbers].filter((number) => number >= low && number < high && number % 7 < 3).length;
+      assert.is(ranges.countBothIn(other, low, high), both);
     }
     let last = -1;
     for (const [from, to] of ranges) {

@@ -1,8 +1,10 @@
 /** The table as people and pipes see it, and the verdict as scripts do. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { LogFindings } from '../../sdk/pipeline/audit.ts';
 import { Latency } from '../../sdk/pipeline/latency.ts';
 import type { Findings } from '../../sdk/pipeline/proof.ts';
+import type { Totals } from '../../sdk/pipeline/state.ts';
 import { type Picture, type Screen, Table } from '../../sdk/pipeline/table.ts';
 import { isGood, type Outcome, toJson, toText } from '../../sdk/pipeline/verdict.ts';
 
@@ -33,9 +35,14 @@ function picture(seconds: number): Picture {
     seconds,
     channels: [{ name: 'orders', kind: 'stream', perSecond: 199_876.4, depth: 12, written: 1_234_567 }],
     consumers: [
-      { name: 'view', language: 'Node', channel: 'orders', perSecond: 5, lost: 0, latency, isReady: true },
-      { name: 'sink', language: 'Rust', channel: 'signals', perSecond: 5, lost: 0, latency, isReady: false },
+      { name: 'view', language: 'Node', channel: 'orders', perSecond: 5, lost: 0, latency, read: 3, isReady: true },
+      { name: 'sink', language: 'Rust', channel: 'signals', perSecond: 5, lost: 0, latency, read: 3, isReady: false },
     ],
+    recorded: [
+      { name: 'orders', state: 'recording', lag: 17, durable: 2_345_678, groupLag: undefined },
+      { name: 'signals', state: 'DISK_FULL', lag: 2, durable: 321, groupLag: 5 },
+    ],
+    wal: { latency: latencyOf(900, 1500), perSecond: 31.2 },
     top: {
       report: 'top',
       bid: 5_853_300,
@@ -67,6 +74,9 @@ test('a terminal gets a table that is drawn over itself', () => {
     '1,200',
     '18 × 585.33 | 585.91 × 100',
     'restarting',
+    '2.35 M',
+    'DISK_FULL',
+    '31 acks/s',
     'longest stall 6.5 ms',
   ]) {
     assert.match(paper.text, part);
@@ -112,7 +122,8 @@ test('a pipe gets one plain line a second', () => {
   assert.is(lines.length, 2);
   assert.is(
     lines[0],
-    '1 s: orders 199,876/s, view p50 50 us p99 1,184 us, sink p50 50 us p99 1,184 us, repairs 4, kills 1',
+    '1 s: orders 199,876/s, view p50 50 us p99 1,184 us, sink p50 50 us p99 1,184 us, ' +
+      'wal 31 acks/s p50 896 us p99 1,472 us, orders lag 17, signals lag 2, repairs 4, kills 1',
   );
 });
 
@@ -128,11 +139,36 @@ const NOTHING: Findings = {
   signalsRedelivered: 1,
 };
 
+const KEPT: LogFindings = {
+  records: 10,
+  tombstones: 2,
+  missing: 0,
+  doubled: 0,
+  torn: 0,
+  holes: 0,
+  unread: 0,
+  invented: 0,
+  acknowledged: 4,
+  acknowledgedFound: 4,
+  signals: 2,
+  signalsUntaken: 0,
+  signalsDoubled: 0,
+  differing: 0,
+};
+
+const TOTALS: Totals = {
+  records: 10,
+  trades: 3,
+  volume: 300,
+  digest: 0xabc,
+  book: { hash: 0xdef, bid: 5_853_300, bid_size: 18, ask: 5_859_100, ask_size: 100, live: 9 },
+};
+
 function outcome(change: Partial<Outcome>): Outcome {
   return {
     seconds: 2.00049,
     findings: NOTHING,
-    consumers: [{ name: 'view', language: 'Node', channel: 'orders', starts: 2, latency: latencyOf(5, 9) }],
+    consumers: [{ name: 'view', language: 'Node', channel: 'orders', starts: 2, latency: latencyOf(5, 9), read: 2 }],
     latency: latencyOf(5, 9),
     repairs: 1,
     abandoned: 0,
@@ -140,6 +176,10 @@ function outcome(change: Partial<Outcome>): Outcome {
     longestStallMs: 1.23456,
     kills: [{ at_s: 1.5, process: 'view', pid: 9, signal: 'SIGKILL', back_ms: 300 }],
     isChaos: true,
+    log: KEPT,
+    wal: latencyOf(60),
+    totals: TOTALS,
+    isResumed: false,
     failure: undefined,
     ...change,
   };
@@ -154,6 +194,9 @@ test('the JSON has what scripts ask for', () => {
   assert.equal([duplicates, repairs, longest_stall_ms], [0, 1, 1.235]);
   assert.equal([parsed.p50_us, parsed.p99_us], [5, 9]);
   assert.equal(parsed.kills, outcome({}).kills);
+  assert.equal(parsed.wal, { acknowledged: 4, found: 4, p50_us: 60, p99_us: 60, max_us: 60 });
+  assert.equal(parsed.totals, { ...TOTALS, signals: { events: 10, trades: 3, volume: 300 } });
+  assert.is((parsed.log as { tombstones: number }).tombstones, 2);
 });
 
 test('what was not proved is not good, and is said', () => {
@@ -163,6 +206,13 @@ test('what was not proved is not good, and is said', () => {
     { failure: 'sink cannot be started' },
     { findings: { ...NOTHING, unaccounted: 1 } },
     { findings: { ...NOTHING, signalsTaken: 3 } },
+    { log: undefined },
+    { log: { ...KEPT, acknowledgedFound: 3 } },
+    ...(['missing', 'doubled', 'torn', 'holes', 'unread', 'invented', 'differing'] as const).map((name) => ({
+      log: { ...KEPT, [name]: 1 },
+    })),
+    { log: { ...KEPT, signalsUntaken: 1 } },
+    { log: { ...KEPT, signalsDoubled: 1 } },
   ];
   for (const wrong of wrongs) {
     assert.not.ok(isGood(outcome(wrong)));

@@ -35,8 +35,8 @@ test('joining in the middle, gaps, and a new run after a killed gateway', () => 
   const witness = new Witness(10);
   show(witness, 10, record(70));
   show(witness, 11, record(71));
-  show(witness, 15, record(0, { run: 1 }));
-  show(witness, 16, record(1, { run: 1 }));
+  show(witness, 15, record(72, { run: 1 }));
+  show(witness, 16, record(73, { run: 1 }));
   const { gaps, torn, to, count } = witness.testify();
   assert.equal(gaps, [[12, 15]]);
   assert.equal([torn, to, count], [0, 17, 4]);
@@ -53,7 +53,9 @@ test('repetitions count unless they are flagged', () => {
 const TORN: [name: string, wrong: OrderRecord][] = [
   ['a counter of another position', record(3)],
   ['an older run', record(2, { run: 4 })],
-  ['a new run that does not begin with 0', record(2, { run: 6 })],
+  ['a new run that leaves a record out', record(3, { run: 6 })],
+  ['a new run that begins with a record again', record(1, { run: 6 })],
+  ['a new run whose time goes back', record(2, { run: 6, timeNs: 1 })],
   ['a lap that is not the id’s', record(2, { run: 5, lap: 1 })],
   ['an id of another lap', record(2, { run: 5, orderId: LAP_STRIDE })],
   ['time that goes back', record(2, { run: 5, timeNs: 1 })],
