@@ -25,6 +25,8 @@ export class AppenderProcess {
   #waiting: { word: string; resolve: (words: string[]) => void; reject: (error: Error) => void }[] = [];
   /** What it said and nobody has waited for. */
   #unheard: string[][] = [];
+  /** What was asked for, and how the answer begins. */
+  #asking: { verb: string; answer: string } | undefined;
   #errors = '';
   #isOver = false;
   static readonly #living = new Set<AppenderProcess>();
@@ -79,11 +81,17 @@ export class AppenderProcess {
     if (word === 'failed') {
       const [, code = '', outcome = '', verb = '', ...message] = words;
       this.failures.push({ code, outcome, verb, message: message.join(' ') });
+      if (verb === this.#asking?.verb) this.#refuse(this.#asking.answer, words.join(' '));
     }
     this.onLine(words);
     const waiting = this.#waiting.findIndex((one) => one.word === word);
     if (waiting >= 0) this.#waiting.splice(waiting, 1)[0]?.resolve(words);
     else if (!['d', 'm', 'c', 'r', 'failed'].includes(word)) this.#unheard.push(words);
+  }
+
+  #refuse(word: string, message: string): void {
+    const at = this.#waiting.findIndex((one) => one.word === word);
+    if (at >= 0) this.#waiting.splice(at, 1)[0]?.reject(new Error(message));
   }
 
   say(...words: unknown[]): void {
@@ -112,14 +120,13 @@ export class AppenderProcess {
   /** Says, and hears what that is answered with; a failure of that verb rejects. */
   async ask(word: string, ...words: unknown[]): Promise<string[]> {
     const answer = this.hear(word);
-    const failed = this.hear('failed');
-    failed.catch(() => {});
+    this.#asking = { verb: String(words[0]), answer: word };
     this.say(...words);
-    const first = await Promise.race([answer, failed]);
-    answer.catch(() => {});
-    this.#waiting = this.#waiting.filter((one) => one.word !== 'failed' && one.word !== word);
-    if (first[0] === 'failed') throw new Error(first.join(' '));
-    return first;
+    try {
+      return await answer;
+    } finally {
+      this.#asking = undefined;
+    }
   }
 
   signal(signal: NodeJS.Signals): void {
