@@ -11,7 +11,7 @@ use super::batch::COMMIT;
 use super::index::IndexWriter;
 use super::segment::{HEADER, Header, name_of};
 use super::spare::{Spare, fill, is_disk_full};
-use crate::error::Result;
+use crate::error::{OUTCOME_UNKNOWN, Result};
 use crate::os;
 use std::sync::MutexGuard;
 
@@ -73,6 +73,7 @@ impl Appender {
         if self.state.written() > self.state.durable() {
             self.state.set_durable(self.state.written());
         }
+        self.state.check_poison(OUTCOME_UNKNOWN)?;
         let first_sequence = queue.next_sequence;
         let header = Header { first_sequence, created_ns: os::now_ns(), log_id: self.log_id };
         let begun = spare.file.write_at(&header.encode(), 0).and_then(|()| spare.file.sync_data());

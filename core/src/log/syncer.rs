@@ -23,7 +23,8 @@ impl Appender {
             file.sync_data().map_err(|cause| self.fatal("syncing", &cause))?;
             self.state.set_durable(sequence);
         }
-        Ok(())
+        // Another thread may have failed meanwhile, and then nothing was published.
+        self.state.check_poison(OUTCOME_UNKNOWN)
     }
 
     /// The same if nobody syncs now; whether it was done.
