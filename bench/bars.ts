@@ -1,8 +1,9 @@
 /**
  * Bars: what was to be reached, as ratios between samples of the same turn; the median turn counts.
  */
-import type { Samples } from './groups.ts';
+
 import type { Sample } from './sampling.ts';
+import type { Samples } from './turns.ts';
 
 /** One figure against its bar. */
 export interface Verdict {
@@ -88,6 +89,38 @@ function idle(language: string) {
   };
 }
 
+/** The median over turns of a ratio between two numbers of the same sample. */
+function within(name: string, parts: (sample: Sample) => [number, number], tell: (value: number) => string) {
+  return (samples: Samples): Measured | undefined => {
+    const turns = samples.get(name);
+    if (turns === undefined) return undefined;
+    const pairs = turns.map(parts);
+    const value = [0, 1].map((index) => tell(median(pairs.map((pair) => pair[index]!)))).join(', ');
+    return { ratio: median(pairs.map(([own, floor]) => own / floor)), value };
+  };
+}
+
+/** The median over turns of one number. */
+function plain(name: string, of: (sample: Sample) => number, tell: (value: number) => string) {
+  return (samples: Samples): Measured | undefined => {
+    const turns = samples.get(name);
+    if (turns === undefined) return undefined;
+    const ratio = median(turns.map(of));
+    return { ratio, value: tell(ratio) };
+  };
+}
+
+/** Where the disk is fast enough for the figure to be one of the log. */
+function writersOnFastDisk(samples: Samples): Measured | undefined {
+  const floors = samples.get('durable 256 x1 log')?.map((sample) => sample.floor_ns!.p50);
+  if (floors === undefined || median(floors) > 0.3e6) return undefined;
+  return plain(
+    'writers 8 x 256',
+    (sample) => overall(sample) / 1e6,
+    (value) => `${value.toFixed(2)} M/s`,
+  )(samples);
+}
+
 function atMost(figure: string, limit: number, bar: string, measure: Bar['measure']): Bar {
   return { figure, bar: `≤ ${bar}`, limit, isCeiling: true, measure };
 }
@@ -95,6 +128,101 @@ function atMost(figure: string, limit: number, bar: string, measure: Bar['measur
 function atLeast(figure: string, limit: number, other: string, measure: Bar['measure']): Bar {
   return { figure, bar: `≥ ${limit} × ${other}`, limit, isCeiling: false, measure };
 }
+
+function least(figure: string, limit: number, bar: string, measure: Bar['measure']): Bar {
+  return { figure, bar: `≥ ${bar}`, limit, isCeiling: false, measure };
+}
+
+const LOG_BARS: Bar[] = [
+  atMost(
+    'log, one record at a time, wal: p50',
+    1.5,
+    '1.5 × write + fdatasync',
+    within('durable 256 x1 log', ({ ns, floor_ns }) => [ns.p50, floor_ns!.p50], ms),
+  ),
+  atLeast('log, 8 writers × 256 outstanding', 0.7, 'pwrite + fdatasync of the same sizes', (samples) => {
+    const turns = samples.get('writers 8 x 256');
+    if (turns === undefined) return undefined;
+    return { ratio: median(turns.map((turn) => median(turn.part_of_plain!))), value: rate(median(turns.map(overall))) };
+  }),
+  least('log, 8 writers × 256 outstanding, floor ≤ 0.3 ms', 0.5, '0.5 M/s', writersOnFastDisk),
+  least(
+    'recorder, 64 B, prepared segments',
+    5,
+    '5 M/s',
+    plain(
+      'recorder 64, prepared',
+      (sample) => overall(sample) / 1e6,
+      (value) => `${value.toFixed(2)} M/s`,
+    ),
+  ),
+  atLeast(
+    'recorder, 64 B, sustained',
+    0.6,
+    'sequential writes / 208 B',
+    within(
+      'recorder 64, sustained',
+      (sample) => [sample.durable_per_second!, sample.disk_bytes_per_second! / 208],
+      rate,
+    ),
+  ),
+  least(
+    'replay, 256 B, one core',
+    1.5,
+    '1.5 GB/s',
+    plain(
+      'replay 256',
+      (sample) => sample.bytes_per_second! / 1e9,
+      (value) => `${value.toFixed(2)} GB/s`,
+    ),
+  ),
+  atMost(
+    'replay: allocations a record',
+    0.001,
+    '0.001',
+    plain(
+      'replay 256',
+      (sample) => sample.allocations! / sample.records!,
+      (value) => value.toFixed(5),
+    ),
+  ),
+  atMost(
+    'recovery of 1 GB, warm: max',
+    0.2,
+    '0.2 s',
+    plain(
+      'recovery, 1 GB, warm',
+      (sample) => sample.ns.max / 1e9,
+      (value) => `${value.toFixed(3)} s`,
+    ),
+  ),
+  atMost(
+    'recovery of 1 GB, cold: p50',
+    1.3,
+    '1.3 × reading its last segment',
+    within('recovery, 1 GB, cold', ({ ns, floor_ns }) => [ns.p50, floor_ns!.p50], ms),
+  ),
+  atMost(
+    'write at memory while the disk stalls: p99.9',
+    1.25,
+    '1.25 × the worse of two calm windows',
+    within(
+      'recorder 64, disk stalls',
+      (sample) => [sample.ns.p999, Math.max(sample.calm_ns!.p999, sample.calm_again_ns!.p999)],
+      ns,
+    ),
+  ),
+  atMost(
+    'write at memory while the disk stalls: refused',
+    0,
+    '0',
+    plain(
+      'recorder 64, disk stalls',
+      (sample) => sample.refused!,
+      (value) => `${value}`,
+    ),
+  ),
+];
 
 const BARS: Bar[] = [
   atMost('round trip, 64 B, queue: p50', 1.3, '1.3 × (floor + 2 clock reads)', roundTrip('p50')),
@@ -164,7 +292,7 @@ const BARS: Bar[] = [
 
 /** The bars that the samples allow to judge. */
 export function judge(samples: Samples): Verdict[] {
-  return BARS.flatMap(({ figure, bar, limit, isCeiling, measure }) => {
+  return [...BARS, ...LOG_BARS].flatMap(({ figure, bar, limit, isCeiling, measure }) => {
     const measured = measure(samples);
     if (measured === undefined || !Number.isFinite(measured.ratio)) return [];
     const { ratio, value } = measured;

@@ -5,46 +5,13 @@
  * all of them; subjects that are judged against each other take more turns.
  */
 import { rmSync } from 'node:fs';
-import type { Sample, Sampler } from './sampling.ts';
+import { log } from './logs.ts';
+import { type Bench, inTurns, keep, type Take } from './turns.ts';
 import { at, say, type Workshop } from './workshop.ts';
-
-/** All samples, by name, in the order of their turns. */
-export type Samples = Map<string, Sample[]>;
-
-/** What a group needs. */
-export interface Bench {
-  readonly workshop: Workshop;
-  readonly sampler: Sampler;
-  readonly samples: Samples;
-  /** 1 for `--quick`, more otherwise. */
-  readonly effort: number;
-}
-
-type Take = () => Promise<Sample[]>;
 
 const RINGS = ['queue', 'exclusive', 'stream', 'exclusive-stream'];
 const TAKES = ['queue-take', 'exclusive-take'];
 const RIVALS = ['rtrb', 'rtrb-chunks', 'array-queue', 'iceoryx2', 'ringfire'];
-
-function keep(bench: Bench, name: string, sample: Sample): void {
-  const kept = bench.samples.get(name);
-  if (kept === undefined) bench.samples.set(name, [sample]);
-  else kept.push(sample);
-}
-
-/** Takes every named sample once, and again for as many turns as there are; a subject that fails is missing from then on. */
-async function inTurns(bench: Bench, turns: number, takes: Map<string, Take>): Promise<void> {
-  for (let turn = 0; turn < turns; turn += 1) {
-    for (const [name, take] of takes) {
-      try {
-        keep(bench, name, await bench.sampler.bracketed(take));
-      } catch (error) {
-        bench.workshop.missing.set(name, (error as Error).message);
-        takes.delete(name);
-      }
-    }
-  }
-}
 
 function rings(bench: Bench, shape: string, subjects: string[], bytes: number, batch: number): Map<string, Take> {
   const { workshop, sampler } = bench;
@@ -207,6 +174,7 @@ export const GROUPS: Record<string, (bench: Bench) => Promise<void>> = {
   idle: idles,
   repair: repairs,
   languages,
+  log,
 };
 
 /** Runs the groups whose name contains `only`. */

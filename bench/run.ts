@@ -1,21 +1,24 @@
 /**
  * Run: measures tailrace beside the floor of the machine and beside others, and judges the figures that were promised.
  *
- *     npm run bench -- [--quick] [--json] [--only GROUP] [--record]
+ *     npm run bench -- [GROUP] [--quick] [--json] [--record]
  *
- * `--quick` ends within three minutes once everything is built; `--only` runs the groups whose name contains the word;
+ * `--quick` ends within three minutes once everything is built; GROUP runs only the groups whose name
+ * contains it;
  * `--json` prints one document; `--record` keeps it in bench/record/.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { judge } from './bars.ts';
-import { GROUPS, measure, type Samples } from './groups.ts';
+import { GROUPS, measure } from './groups.ts';
 import { Sampler } from './sampling.ts';
 import { type Report, table } from './table.ts';
+import type { Samples } from './turns.ts';
 import { at, open, say } from './workshop.ts';
 
-const { values: options } = parseArgs({
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
     quick: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
@@ -24,8 +27,9 @@ const { values: options } = parseArgs({
   },
 });
 
-if (!Object.keys(GROUPS).some((name) => name.includes(options.only))) {
-  say(`there is no group "${options.only}"; the groups are ${Object.keys(GROUPS).join(', ')}`);
+const only = positionals[0] ?? options.only;
+if (!Object.keys(GROUPS).some((name) => name.includes(only)) || positionals.length > 1) {
+  say(`there is no group "${positionals.join(' ') || only}"; the groups are ${Object.keys(GROUPS).join(', ')}`);
   process.exit(2);
 }
 
@@ -33,7 +37,7 @@ const workshop = open();
 const sampler = new Sampler(workshop.binary, workshop.probe);
 const samples: Samples = new Map();
 const start = Date.now();
-await measure({ workshop, sampler, samples, effort: options.quick ? 1 : 4 }, options.only);
+await measure({ workshop, sampler, samples, effort: options.quick ? 1 : 4 }, only);
 
 const report: Report = {
   date: new Date(start).toISOString(),

@@ -31,6 +31,19 @@ export interface Sample {
   clock_read?: number;
   around?: Floor;
   isUnstable?: boolean;
+  /** How far the floor of the first half is from that of the second, as a ratio. */
+  floor_drift?: number;
+  /** Turns of the log's writers: their speed as a part of a plain loop's. */
+  part_of_plain?: number[];
+  durable_per_second?: number;
+  disk_bytes_per_second?: number;
+  bytes_per_second?: number;
+  allocations?: number;
+  records?: number;
+  /** Writes before and after those whose disk stalled. */
+  calm_ns?: Quantiles;
+  calm_again_ns?: Quantiles;
+  refused?: number;
 }
 
 const TRIES = 4;
@@ -43,7 +56,7 @@ function start(command: string[], environment: NodeJS.ProcessEnv): ChildProcess 
 }
 
 /** Every line of JSON that the program prints; `onReady` is called at the word `ready`. */
-function listen(child: ChildProcess, onReady?: () => void): Promise<Sample[]> {
+function listen(child: ChildProcess, onReady?: () => void, patienceMs = PATIENCE_MS): Promise<Sample[]> {
   const samples: Sample[] = [];
   let rest = '';
   child.stdout!.setEncoding('utf8').on('data', (text: string) => {
@@ -55,7 +68,7 @@ function listen(child: ChildProcess, onReady?: () => void): Promise<Sample[]> {
     }
   });
   return new Promise((resolve, reject) => {
-    const impatience = setTimeout(() => child.kill('SIGKILL'), PATIENCE_MS);
+    const impatience = setTimeout(() => child.kill('SIGKILL'), patienceMs);
     child.once('error', reject);
     child.once('close', (code, signal) => {
       clearTimeout(impatience);
@@ -82,8 +95,8 @@ export class Sampler {
   }
 
   /** What one program prints. */
-  async run(command: string[]): Promise<Sample[]> {
-    const samples = await listen(start(command, this.#environment));
+  async run(command: string[], patienceMs?: number): Promise<Sample[]> {
+    const samples = await listen(start(command, this.#environment), undefined, patienceMs);
     for (const sample of samples) this.cpuSeconds += sample.cpu_seconds ?? 0;
     return samples;
   }
@@ -114,6 +127,17 @@ export class Sampler {
     const floor = { p50: sample!.ns.p50, p99: sample!.ns.p99, clockRead: sample!.clock_read! };
     this.floors.push(floor);
     return floor;
+  }
+
+  /** One sample that has its floor in it, in a moment in which that does not change, if there is one. */
+  async steady(take: () => Promise<Sample[]>): Promise<Sample> {
+    for (let tries = 1; ; tries += 1) {
+      const [sample] = await take();
+      const isUnstable = (sample!.floor_drift ?? 1) > DRIFT_MAX;
+      if (isUnstable && tries < TRIES) continue;
+      if (isUnstable) this.unstable += 1;
+      return { ...sample!, isUnstable };
+    }
   }
 
   /** One sample between two floors that agree, if such a moment comes. */

@@ -33,7 +33,10 @@ function number(value: number): string {
 
 function sampleRow(name: string, taken: Sample[]): string[] {
   const middle = (of: (sample: Sample) => number) => median(taken.map(of));
-  const ratios = taken.filter(({ around }) => around !== undefined).map(({ ns, around }) => ns.p50 / around!.p50);
+  const ratios = taken.flatMap(({ ns, around, floor_ns }) => {
+    const floor = around ?? floor_ns;
+    return floor === undefined ? [] : [ns.p50 / floor.p50];
+  });
   return [
     name,
     ...(['p50', 'p99', 'p999', 'max'] as const).map((part) => number(middle(({ ns }) => ns[part]))),

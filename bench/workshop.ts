@@ -6,7 +6,7 @@
  * everything else is measured.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -43,14 +43,20 @@ export function open(): Workshop {
   const missing = new Map<string, string>();
   const cargo = ['build', '--release', '--locked', '--workspace'];
   const isNew = !existsSync(`${target}/release/tailrace-bench`);
-  if (isNew)
-    say('building the Rust side with its rivals (rtrb, crossbeam, iceoryx2, ringfire), once, for about a minute');
+  if (isNew) say('building the Rust side with its rivals (rings, SQLite, LMDB), once, for a few minutes');
   const words = isNew ? cargo : [...cargo, '--quiet'];
-  const failed = built('cargo', [...words, '--features', 'rivals'], folder, !isNew);
-  if (failed !== undefined) {
-    for (const rival of ['rtrb', 'rtrb-chunks', 'array-queue', 'iceoryx2', 'ringfire']) missing.set(rival, failed);
-    const alone = built('cargo', cargo, folder, false);
-    if (alone !== undefined) throw new Error(`the Rust side cannot be built: ${alone}`);
+  const features = new Map([
+    ['rivals', ['rtrb', 'rtrb-chunks', 'array-queue', 'iceoryx2', 'ringfire']],
+    ['stores', ['sqlite', 'lmdb']],
+  ]);
+  // With all of them, or else with those that can be built.
+  for (;;) {
+    const failed = built('cargo', [...words, '--features', [...features.keys()].join()], folder, !isNew);
+    if (failed === undefined) break;
+    const [dropped] = [...features.keys()].slice(-1);
+    if (dropped === undefined) throw new Error(`the Rust side cannot be built: ${failed}`);
+    for (const rival of features.get(dropped)!) missing.set(rival, failed);
+    features.delete(dropped);
   }
   if (!existsSync(`${folder}rivals/node_modules/zeromq`)) {
     say('installing zeromq, once');
@@ -64,6 +70,28 @@ export function open(): Workshop {
     node: (file, ...rest) => [process.execPath, '--import', 'tsx', `${folder}${file}`, ...rest.map(String)],
     missing,
   };
+}
+
+const REDIS = ['redis-server', 'redis-tools', 'libjemalloc2', 'liblzf1'];
+
+/** The program of the Redis server: the system's, or Debian's unpacked here; undefined when there is neither. */
+export function redis(workshop: Workshop): string | undefined {
+  if (spawnSync('redis-server', ['--version']).status === 0) return 'redis-server';
+  const place = `${folder}target/redis/`;
+  const program = `${place}usr/bin/redis-server`;
+  if (!existsSync(program)) {
+    say("unpacking Debian's redis-server, once");
+    mkdirSync(place, { recursive: true });
+    const refused =
+      built('apt-get', ['-qq', 'download', ...REDIS], place, true) ??
+      built('sh', ['-c', 'for package in *.deb; do dpkg -x "$package" .; done'], place, true);
+    if (refused !== undefined) workshop.missing.set('redis', refused);
+  }
+  const libraries = `${place}usr/lib/${process.arch === 'x64' ? 'x86_64' : 'aarch64'}-linux-gnu`;
+  const tried = spawnSync(program, ['--version'], { env: { LD_LIBRARY_PATH: libraries } });
+  if (tried.status === 0) return program;
+  if (!workshop.missing.has('redis')) workshop.missing.set('redis', tried.stderr?.toString().trim() || 'it cannot run');
+  return undefined;
 }
 
 /** A file of this folder. */

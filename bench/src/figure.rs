@@ -38,6 +38,11 @@ impl Spread {
         self.counts.saturating_record(units * PARTS);
     }
 
+    /// Counts what the other one has counted; both have the same unit.
+    pub fn add(&mut self, other: &Self) {
+        self.counts.add(&other.counts).expect("the bounds are the same");
+    }
+
     /// Counts one time that `count` messages took together, as the time of each.
     pub fn record_each(&mut self, units: u64, count: u64) {
         self.counts.saturating_record(units * PARTS / count);

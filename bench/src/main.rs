@@ -1,12 +1,15 @@
 //! One sample of one subject, printed as one line of JSON. `bench/run.ts` asks for them in turns.
 
+mod allocations;
+mod aside;
 mod clock;
+mod disk;
 mod figure;
 mod floor;
+mod log;
 mod measure;
 mod pair;
 mod repair;
-#[cfg(feature = "rivals")]
 mod rivals;
 mod subject;
 mod tailrace;
@@ -91,6 +94,9 @@ enum What {
         #[arg(last = true)]
         program: Vec<String>,
     },
+    /// Logs, recorders, and stores of others.
+    #[command(subcommand)]
+    Log(log::What),
     /// What `repair` kills.
     #[command(hide = true)]
     Victim { path: PathBuf, held: Held },
@@ -137,6 +143,7 @@ fn main() -> Outcome<()> {
         What::Burial { subject, trials, program } => {
             figure::print(&subject, "burial", &repair::burials(&program, trials)?);
         }
+        What::Log(what) => log::run(what)?,
         What::Victim { path, held } => repair::die(&path, held)?,
     }
     Ok(())
