@@ -12,12 +12,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 from conftest import SOURCE
 
-from tailrace import Region
+from tailrace import Log, Region
 from tailrace.command.paper import age, plain, printable, short, size
 
 COMMAND = [sys.executable, "-m", "tailrace"]
@@ -93,9 +94,9 @@ def test_ls_of_a_folder(region: Region, path: Path) -> None:
 def test_ls_of_a_region(busy: Region, path: Path) -> None:
     orders, ticks, held = rows("ls", path)
     assert orders[:5] == ["orders", "queue", "64", "1", "1"]
-    assert orders[6:] == ["1", "1", ""]
+    assert orders[6:] == ["1", "1", "", "-", "-", "-", "-"]
     assert ticks[:3] == ["ticks", "stream", "64"]
-    assert held[-1] == "gated"
+    assert held[8] == "gated"
     assert [item["name"] for item in objects("ls", path)] == ["orders", "ticks", "held"]
 
 
@@ -107,7 +108,7 @@ def test_ls_of_nothing(tmp_path: Path) -> None:
 
 def test_top(busy: Region, path: Path) -> None:
     items = objects("top", path, "--interval", "0.3", "--count", "2")
-    channels = [item for item in items if item["kind"] != "participant"]
+    channels = [item for item in items if item["table"] == "channel"]
     assert [channel["name"] for channel in channels] == ["orders", "ticks", "held"] * 2
     lines = rows("top", path, "--interval", "0.3")
     assert [line[:2] for line in lines] == [
@@ -140,6 +141,115 @@ def test_tail(busy: Region, path: Path) -> None:
     assert len(busy.stats()["participants"]) == 3
 
 
+@pytest.fixture
+def written(recorded: Region, log: Path) -> Iterator[Region]:
+    """With 30 messages in a log, a recorder, and a group that has finished 10."""
+    with (
+        recorded.record("trades", log=log, label="keeper"),
+        recorded.open_producer("trades") as producer,
+        recorded.open_consumer("trades", from_="oldest", group="sinks") as consumer,
+    ):
+        for sequence in range(1, 31):
+            producer.send(b"trade %d" % sequence, type=3, durability="wal", timeout=20)
+        consumer.poll(10)
+        assert consumer.commit(20) == 11
+        yield recorded
+
+
+def test_ls_and_top_of_a_recorded_channel(written: Region, path: Path) -> None:
+    (trades,) = rows("ls", path)
+    assert trades[8:] == ["recorded", str(os.getpid()), "0", "30", "sinks:20"]
+    lines = rows("top", path, "--interval", "0.1")
+    assert [line[0] for line in lines[:3]] == ["channel", "recorder", "group"]
+    assert lines[1] == ["recorder", "trades", str(os.getpid()), "0", "0", "30", "30", "ok"]
+    assert lines[2][:6] == ["group", "trades", "sinks", "1", "11", "11"]
+    assert "ON DISK" in on_a_terminal("ls", path)
+    assert "TAKEN OVER" in on_a_terminal("top", path, "--interval", "0.1", "--count", "1")
+    oldest = rows("tail", path, "trades", "--from", "oldest", "--count", "2")
+    assert [line[0] for line in oldest] == ["1", "2"]
+
+
+def test_log_stat(written: Region, log: Path) -> None:
+    first, segment, group = rows("log", "stat", log)
+    assert first[:2] == ["log", str(log)]
+    assert first[3:7] == ["1", "30", "30", "1"]
+    assert first[8:10] == ["true", "ok"]
+    assert segment[:3] == ["segment", "00000000000000000001.log", "1"]
+    assert abs(int(segment[4]) - time.time() * 1000) < 60_000
+    assert group[:3] == ["group", "sinks", "11"]
+    assert group[4] == "20"
+    tables = objects("log", "stat", log)
+    assert [item["table"] for item in tables] == ["log", "segment", "group"]
+    assert tables[0]["last_sequence"] == 30
+    said = on_a_terminal("log", "stat", log)
+    for word in ("SEGMENT", "GROUP", "alive", "s ago"):
+        assert word in said
+
+
+def test_log_verify(written: Region, log: Path) -> None:
+    (line,) = rows("log", "verify", log)
+    assert line[:3] == [str(log), "1", "30"]
+    assert line[5:7] == ["1", "30"]
+    (item,) = objects("log", "verify", log)
+    assert item["records"] == 30
+
+
+def test_log_verify_of_a_damaged_log(tmp_path: Path) -> None:
+    with Log.open(tmp_path) as log:
+        log.append([b"some words"] * 10)
+    segment = tmp_path / "00000000000000000001.log"
+    segment.write_bytes(segment.read_bytes().replace(b"some words", b"same words", 1))
+    said = run("log", "verify", tmp_path, code=1)
+    assert "ERR_CORRUPT" in said
+    assert f"; npx tailrace log repair {tmp_path} says what can be done" in said
+    assert "make the region" not in said
+
+
+def test_log_verify_shows_how_far_it_is(tmp_path: Path) -> None:
+    with Log.open(tmp_path) as log:
+        for _ in range(40):
+            log.append(bytes(1 << 20), durability="memory")
+    here, there = pty.openpty()
+    done = subprocess.run([*COMMAND, "log", "verify", str(tmp_path)], env=ENVIRONMENT, stdout=-1, stderr=there)
+    os.close(there)
+    said = os.read(here, 65_536).decode()
+    os.close(here)
+    assert done.returncode == 0
+    assert f"verifying {tmp_path}: " in said
+    assert said.endswith("\r\033[K")
+
+
+def test_log_cat(written: Region, log: Path) -> None:
+    lines = rows("log", "cat", log)
+    assert [line[0] for line in lines] == [str(sequence) for sequence in range(1, 31)]
+    assert lines[4][2:5] == ["3", str(os.getpid()), "7"]
+    assert base64.b64decode(lines[4][5]) == b"trade 5"
+    assert [line[0] for line in rows("log", "cat", log, "--from", "12", "--count", "3")] == ["12", "13", "14"]
+    assert rows("log", "cat", log, "--from", "latest") == []
+    later = datetime.fromtimestamp(int(lines[19][1]) // 1000 / 1e6, timezone.utc)
+    from_time = rows("log", "cat", log, "--from", later.isoformat().replace("+00:00", "Z"))
+    assert from_time[-1][0] == "30"
+    assert 1 < int(from_time[0][0]) <= 20
+    (item,) = objects("log", "cat", log, "--count", "1")
+    assert (item["sequence"], item["text"]) == (1, "trade 1")
+    following = rows("log", "cat", log, "--follow", "--count", "30")
+    assert len(following) == 30
+
+
+def test_log_cat_follows_until_it_is_interrupted(tmp_path: Path) -> None:
+    with Log.open(tmp_path) as log:
+        process = subprocess.Popen(
+            [*COMMAND, "log", "cat", str(tmp_path), "--follow"], env=ENVIRONMENT, stdout=-1, stderr=-1, text=True
+        )
+        assert process.stdout is not None
+        for sequence in range(1, 4):
+            log.append(b"x")
+            assert process.stdout.readline().startswith(f"{sequence}\t")
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=10)
+    assert (process.returncode, said) == (130, "")
+
+
 @pytest.mark.parametrize(
     ("words", "sentence", "code"),
     [
@@ -151,6 +261,14 @@ def test_tail(busy: Region, path: Path) -> None:
         (("top",), "REGION", 2),
         (("top", "PATH", "--interval", "-1"), "is no number of seconds", 2),
         (("mend",), "invalid choice", 2),
+        (("log",), "required", 2),
+        (("log", "repair", "x"), "invalid choice", 2),
+        (("log", "cat"), "DIR", 2),
+        (("log", "cat", "x", "--from", "yesterday"), "yesterday is no place; give oldest, latest, a sequence", 2),
+        (("log", "cat", "x", "--from", "0"), "0 is no place", 2),
+        (("log", "stat", "/nowhere"), "ERR_NOT_FOUND", 1),
+        (("log", "verify", "/nowhere"), "ERR_NOT_FOUND", 1),
+        (("log", "cat", "/nowhere"), "ERR_NOT_FOUND", 1),
         ((), "required", 2),
     ],
 )

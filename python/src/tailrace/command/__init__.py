@@ -1,1 +1,1 @@
-"""The command line for those who only look: `python -m tailrace ls | top | tail`."""
+"""The command line for those who only look: `python -m tailrace ls | top | tail | log`."""

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from .._generated.errors import TailraceError
-from .paper import Column, Item, Paper, age, milliseconds, short, size
+from .paper import Column, Item, Paper, age, milliseconds, plain, short, size
 from .places import SHARED_MEMORY, open_to_look, path_of, regions_in
 
 REGIONS = (
@@ -36,6 +36,25 @@ CHANNELS = (
     Column("CONSUMERS", lambda row: row["consumers"]),
     Column("OPTIONS", lambda row: ",".join(row["options"])),
 )
+
+# What there is to know of recorded channels besides.
+RECORDED = (
+    Column("RECORDER", lambda row: (row["recorder"] or {}).get("pid"), lambda row: recorder_text(row["recorder"])),
+    Column("BEHIND", lambda row: (row["recorder"] or {}).get("lag")),
+    Column("ON DISK", lambda row: (row["recorder"] or {}).get("durable_sequence")),
+    Column("GROUPS", lambda row: groups_in_words(row) or None),
+)
+
+
+def recorder_text(recorder: Item | None) -> str:
+    if recorder is None:
+        return "-"
+    return f"ERR_{recorder['error']}" if recorder["error"] else str(recorder["pid"] or "nobody")
+
+
+def groups_in_words(channel: Item) -> str:
+    """How groups are."""
+    return ",".join(f"{group['name']}:{plain(group['lag'])}" for group in channel["groups"])
 
 
 def region_row(path: str) -> Item:
@@ -77,6 +96,8 @@ def ls(paper: Paper, name: str = SHARED_MEMORY) -> None:
     with open_to_look(path_of(name)) as region:
         rows = channel_rows(region.stats())
     if rows:
-        paper.table(CHANNELS, rows)
+        # People see these columns where they say something.
+        is_recorded = not paper.is_terminal or any(row["recorder"] for row in rows)
+        paper.table((*CHANNELS, *RECORDED) if is_recorded else CHANNELS, rows)
     else:
         paper.remark(f"{name} has no channel.")

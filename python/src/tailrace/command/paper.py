@@ -52,17 +52,23 @@ class Paper:
         """Colours a text, where there are colours."""
         return f"\033[{_COLORS[color]}m{text}\033[0m" if color and self._is_colored else text
 
-    def table(self, columns: Sequence[Column], items: Sequence[Item], kind: str | None = None) -> None:
-        """Prints items, each in the form that its reader wants; `kind` tells apart those of two tables."""
+    def table(self, columns: Sequence[Column], items: Sequence[Item], table: str | None = None) -> None:
+        """Prints items, each in the form that its reader wants; `table` tells the items of several tables apart."""
         if self.is_json:
             for item in items:
-                self.json({"kind": kind, **item} if kind else item)
+                self.json({"table": table, **item} if table else item)
         elif self.is_terminal:
             self._aligned(columns, items)
         else:
             for item in items:
                 values = [plain(column.value(item)) for column in columns]
-                self.line("\t".join([kind, *values] if kind else values))
+                self.line("\t".join([table, *values] if table else values))
+
+    def further(self, columns: Sequence[Column], items: Sequence[Item], table: str) -> None:
+        """Prints a table below another one, if there is anything in it."""
+        if items:
+            self.remark("")
+            self.table(columns, items, table)
 
     def _aligned(self, columns: Sequence[Column], items: Sequence[Item]) -> None:
         rows = [

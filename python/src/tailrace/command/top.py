@@ -74,6 +74,36 @@ PARTICIPANTS = (
     ),
 )
 
+RECORDERS = (
+    Column("RECORDED", lambda row: row["channel_name"]),
+    Column(
+        "BY",
+        lambda row: row["pid"],
+        lambda row: str(row["pid"] or "nobody"),
+        lambda row: None if row["pid"] else "red",
+    ),
+    Column("RATE/S", lambda row: row["rate"], lambda row: short(row["rate"])),
+    Column("LAG", lambda row: row["lag"]),
+    Column("NEWEST", lambda row: row["recorded_sequence"]),
+    Column("ON DISK", lambda row: row["durable_sequence"]),
+    Column(
+        "STATE",
+        lambda row: f"ERR_{row['error']}" if row["error"] else "ok",
+        None,
+        lambda row: "red" if row["error"] else None,
+    ),
+)
+
+GROUPS = (
+    Column("GROUP OF", lambda row: row["channel_name"]),
+    Column("GROUP", lambda row: row["name"]),
+    Column("MEMBERS", lambda row: row["members"], None, lambda row: None if row["members"] else "yellow"),
+    Column("NEXT", lambda row: row["next"]),
+    Column("COMMITTED", lambda row: row["committed"]),
+    Column("LAG", lambda row: row["lag"]),
+    Column("TAKEN OVER", lambda row: row["takeovers"]),
+)
+
 
 def rate(now: int, before: int | None, seconds: float) -> int:
     """Growth for each second; never below zero, for an index may be used again."""
@@ -98,6 +128,26 @@ def participant_rows(now: dict[str, Any], before: dict[str, Any], seconds: float
     ]
 
 
+def recorder_rows(now: dict[str, Any], before: dict[str, Any], seconds: float) -> list[Item]:
+    recorders = [channel for channel in now["channels"] if channel["recorder"]]
+    positions = {
+        channel["index"]: channel["recorder"]["recorded_position"]
+        for channel in before["channels"]
+        if channel["recorder"]
+    }
+    rows = []
+    for channel in recorders:
+        recorder, position = channel["recorder"], channel["recorder"]["recorded_position"]
+        newest = None if recorder["base"] is None else recorder["base"] + position - 1
+        speed = rate(position, positions.get(channel["index"]), seconds)
+        rows.append({**recorder, "channel_name": channel["name"], "rate": speed, "recorded_sequence": newest})
+    return rows
+
+
+def group_rows(now: dict[str, Any]) -> list[Item]:
+    return [{**group, "channel_name": channel["name"]} for channel in now["channels"] for group in channel["groups"]]
+
+
 def show(paper: Paper, now: dict[str, Any], before: dict[str, Any], seconds: float) -> None:
     """Prints one picture of a region."""
     if paper.is_terminal:
@@ -107,6 +157,8 @@ def show(paper: Paper, now: dict[str, Any], before: dict[str, Any], seconds: flo
             paper.line(f"the region lock is held by process {now['lock_holder']}")
         paper.line()
     paper.table(CHANNELS, channel_rows(now, before, seconds), "channel")
+    paper.further(RECORDERS, recorder_rows(now, before, seconds), "recorder")
+    paper.further(GROUPS, group_rows(now), "group")
     paper.remark("")
     paper.table(PARTICIPANTS, participant_rows(now, before, seconds), "participant")
 
