@@ -145,7 +145,7 @@ command('record outlives a full disk', async () => {
   try {
     using running = new Running(['record', recorded.path, 'c', '--dir', join(disk, 'log'), '--segment-bytes', '65536']);
     await running.printed(/^c\t/m);
-    const fill = setInterval(() => recorded.write(1_024), 5);
+    const fill = setInterval(() => recorded.write(1_024), 50);
     try {
       await running.printed(/\tERR_DISK_FULL$/m);
       const finding = objectsWhatever('doctor', recorded.path).find(({ id }) => String(id).startsWith('recorder '));
@@ -244,6 +244,43 @@ command('has one line that changes', () => {
   const stream = { isTTY: true, columns: 11, write: (text: string) => printed.push(text), on: () => {} };
   new Paper(stream as never, false).live('0123456789abc');
   assert.equal(printed, ['\r\u001B[K0123456789']);
+});
+
+command('record is killed by a second interrupt, when the disk hangs, and another goes on', async () => {
+  if (spawnSync('strace', ['-V']).status !== 0) {
+    console.log('skip: there is no strace to let a disk hang');
+    return;
+  }
+  using recorded = new Recorded();
+  const trace = ['strace', '-f', '-qq', '-o', '/dev/null', '-e', 'trace=fdatasync'];
+  const inject = ['-e', 'inject=fdatasync:delay_enter=4000000:when=20+'];
+  const words = ['record', recorded.path, 'c', '--dir', recorded.log];
+  using running = new Running(words, [...trace, ...inject]);
+  await running.printed(/^c\t/m);
+  const { recorder } = recorded.region.channels()[0]!;
+  const fill = setInterval(() => recorded.write(1), 2);
+  try {
+    // Records are written, and nothing gets durable any more.
+    await patiently(() => {
+      const now = recorded.region.channels()[0]?.recorder;
+      return (now?.recordedPosition ?? 0) > (now?.durableSequence ?? 0) + 50;
+    });
+  } finally {
+    clearInterval(fill);
+  }
+  process.kill(recorder!.pid!, 'SIGINT');
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  assert.is(running.child.exitCode, null);
+  process.kill(recorder!.pid!, 'SIGINT');
+  await running.ended();
+  assert.is(running.child.signalCode, 'SIGKILL');
+  const { lastSequence } = await Log.stat(recorded.log);
+  using next = new Running(words);
+  await next.printed(/^c\t/m);
+  assert.is(await next.ended('SIGINT'), 0, next.stderr);
+  const stat = await Log.stat(recorded.log);
+  assert.is(stat.durableSequence, stat.lastSequence);
+  assert.ok(stat.lastSequence >= lastSequence);
 });
 
 command('log stat tells where the groups are', async () => {

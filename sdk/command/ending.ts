@@ -2,7 +2,8 @@
  * Ending: what happens when somebody asks this command to end.
  *
  * Most commands end at once; handles are closed on the way out, so that nobody has to repair what they left. One that has
- * something to finish asks to be told instead, once: who asks a second time does not want to wait.
+ * something to finish asks to be told instead, once: who asks a second time does not want to wait, not even for handles
+ * whose disk hangs, and what is left then is what a crash leaves.
  */
 let asked: AbortController | undefined;
 
@@ -10,7 +11,8 @@ let asked: AbortController | undefined;
 export function endWhenAsked(): void {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
-      if (asked === undefined || asked.signal.aborted) process.exit(130);
+      if (asked === undefined) process.exit(130);
+      if (asked.signal.aborted) process.kill(process.pid, 'SIGKILL');
       asked.abort();
     });
   }
