@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import plain_log
+import plain_messages
 from plain import payload
 
 from tailrace._generated import layout
@@ -88,33 +89,6 @@ def segment_bytes(segment: dict[str, Any]) -> bytes:
     return (sealed(layout.SegmentHeader, values) + batches).ljust(segment["total_bytes"], b"\0")
 
 
-def decompressed(block: bytes, length: int) -> bytes:
-    """An LZ4 block without its frame: literals, then a match, again and again."""
-    out, at = bytearray(), 0
-
-    def extended(nibble: int) -> int:
-        nonlocal at
-        total, more = nibble, 255 if nibble == 15 else 0
-        while more == 255:
-            more, at = block[at], at + 1
-            total += more
-        return total
-
-    while at < len(block):
-        token, at = block[at], at + 1
-        literals = extended(token >> 4)
-        out += block[at : at + literals]
-        at += literals
-        if at == len(block):
-            break
-        distance, at = int.from_bytes(block[at : at + 2], "little"), at + 2
-        # Byte by byte, for a match may run into what it writes.
-        for _ in range(extended(token & 15) + 4):
-            out.append(out[-distance])
-    assert len(out) == length
-    return bytes(out)
-
-
 def test_frames_are_written_and_read() -> None:
     for case in VECTOR["frames"]:
         expected = dense(case)
@@ -132,22 +106,9 @@ def test_segments_are_frame_after_frame(tmp_path: Path) -> None:
         assert segment_bytes(segment) == expected, segment["name"]
         assert zlib.crc32(expected) == segment["crc32"]
         (tmp_path / segment["name"]).write_bytes(expected)
-    messages: dict[int, bytes] = {}
-    newest = 0
-    for record in plain_log.records(tmp_path):
-        if record.flags & layout.FRAME_TOMBSTONE:
-            continue
-        if record.flags & layout.FRAME_CONTINUATION:
-            messages[newest] += record.payload
-            continue
-        newest, content = record.sequence, record.payload
-        if record.flags & layout.FRAME_LONG:
-            content = content[8:]
-        elif record.flags & layout.FRAME_COMPRESSED:
-            content = decompressed(content[4:], int.from_bytes(content[:4], "little"))
-        messages[newest] = content
-    assert [[str(sequence), len(content)] for sequence, content in messages.items()] == VECTOR["messages"]
-    assert all(content == payload(len(content)) for content in messages.values())
+    read = list(plain_messages.messages(plain_log.records(tmp_path)))
+    assert [[str(message.sequence), len(message.payload)] for message in read] == VECTOR["messages"]
+    assert all(message.payload == payload(len(message.payload)) for message in read)
 
 
 def test_indexes_are_entries() -> None:
