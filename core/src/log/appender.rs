@@ -10,6 +10,7 @@ use super::frame::{Commit, Origin};
 use super::index::IndexWriter;
 use super::options::LogOptions;
 use super::record::Record;
+use super::segment::HEADER;
 use super::spare::Spares;
 use super::state::State;
 use super::storage::{LogFile, Storage};
@@ -174,7 +175,9 @@ impl Appender {
         if !queue.batch.is_empty() || self.state.is_sealed() || self.state.durable() != sequence {
             return Ok(());
         }
-        if queue.free >= COMMIT as u64 && sequence != 0 {
+        // A segment without a frame needs none: that it is there says that everything before it is durable. And one with
+        // nothing but a seal could not be made longer, for the next would have its name.
+        if queue.free >= COMMIT as u64 && writing.offset > HEADER as u64 {
             queue.free -= COMMIT as u64;
             drop(queue);
             let mut frame = [0; COMMIT];

@@ -92,7 +92,7 @@ impl State {
 
     /// Why writing has stopped.
     pub fn stopped(&self) -> Option<Code> {
-        // sync: log-stopped. Acquire; pairs with the Release in `change_stopped`.
+        // sync: log-stopped. Acquire; pairs with the Release in `store_stopped`.
         Code::from_number(self.stopped.load(Ordering::Acquire) as i32)
     }
 
@@ -180,35 +180,35 @@ impl State {
     }
 
     fn set_stopped(&self, before: Option<Code>, after: Option<Code>) {
-        if self.change_stopped(before, after) {
-            self.tell_stopped(after);
+        // One at a time, for the page says the same as the word.
+        let waiting = self.waiting();
+        if self.stopped() != before {
+            return;
         }
-    }
-
-    fn change_stopped(&self, before: Option<Code>, after: Option<Code>) -> bool {
-        let number = |state: Option<Code>| state.map_or(0, |code| code as i32 as u32);
-        // sync: log-stopped. AcqRel; pairs with the Acquire in `stopped`.
-        let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
-        self.stopped.compare_exchange(number(before), number(after), success, failure).is_ok()
-    }
-
-    fn tell_stopped(&self, state: Option<Code>) {
-        self.tail.set_state(state);
+        self.store_stopped(after);
+        drop(waiting);
         self.tell();
+    }
+
+    /// Whoever stores holds the lock of those who wait.
+    fn store_stopped(&self, after: Option<Code>) {
+        // sync: log-stopped. Release; pairs with the Acquire in `stopped`.
+        self.stopped.store(after.map_or(0, |code| code as i32 as u32), Ordering::Release);
+        self.tail.set_state(after);
     }
 
     /// Stops writing for ever, and tells everybody who waits; the first reason stays.
     pub fn poison(&self, what: impl std::fmt::Display, cause: &io::Error) {
         let reason = (format!("{what}: {cause}"), cause.raw_os_error());
-        let io = Some(Code::IO);
-        let is_first = {
-            // Under the lock, so that nothing becomes durable for anybody afterwards (`set_durable`).
-            let mut waiting = self.waiting();
-            waiting.poison.get_or_insert(reason);
-            self.change_stopped(None, io) || self.change_stopped(Some(Code::DISK_FULL), io)
-        };
+        let mut waiting = self.waiting();
+        waiting.poison.get_or_insert(reason);
+        let is_first = self.stopped() != Some(Code::IO);
         if is_first {
-            self.tell_stopped(io);
+            self.store_stopped(Some(Code::IO));
+        }
+        drop(waiting);
+        if is_first {
+            self.tell();
         }
         self.moved.notify_all();
         self.work.notify_all();

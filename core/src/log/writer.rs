@@ -388,6 +388,14 @@ fn begin(storage: &dyn Storage, options: &LogOptions) -> Result<End> {
     Ok(End { segment, file, offset: HEADER as u64, newest_ns: 0, first_sequence: 1 })
 }
 
+#[cfg(test)]
+impl Log {
+    /// What works behind it.
+    pub(super) fn appender(&self) -> &Appender {
+        &self.0.appender
+    }
+}
+
 impl Handle {
     fn close(&self) -> Result<()> {
         let appender = &*self.appender;

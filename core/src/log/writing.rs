@@ -299,3 +299,47 @@ fn spares_are_used_again_and_pieces_are_not() {
     names.sort();
     assert_eq!(names, ["spare-2.tmp", "spare.tmp"]);
 }
+
+#[test]
+fn a_segment_without_a_record_is_not_sealed_and_so_never_replaced() {
+    let (directory, storage) = directory();
+    let log = Log::open(directory.path(), &small()).expect("opened");
+    log.append(&[of(&[1])]).expect("written");
+    log.prepare().expect("a spare");
+    log.append(&[of(&[1])]).expect("written");
+    let length = SEGMENT_BYTES_MIN as usize - 64 - 2 * COMMIT_FRAME_BYTES as usize - 40;
+    let appender = log.appender();
+    appender.make_room(length + 40).expect("the spare has it to the byte");
+    appender.seal(&mut appender.held(&appender.writing)).expect("nothing to seal");
+    let (before, _) = segment::open(&*storage, 3, false).expect("begun");
+    let inode = |name: &str| {
+        use std::os::unix::fs::MetadataExt;
+        std::fs::metadata(directory.path().join(name)).expect("there").ino()
+    };
+    let number = inode(&before.name);
+    log.append_durable(&[of(&vec![1; length])]).expect("there was room for it");
+    assert_eq!(inode(&before.name), number, "who has it open reads on in it");
+    log.close().expect("closed");
+    verify(directory.path(), None).expect("whole");
+}
+
+#[test]
+fn a_log_fails_while_its_disk_turns_out_to_have_room_again() {
+    use super::state::State;
+    use super::tail::Tail;
+    let (_directory, storage) = directory();
+    for _ in 0..500 {
+        let tail = Tail::open(&*storage, &[1; 16], 0).expect("a page");
+        let state = State::new("log".into(), tail, 0, true);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..1_000 {
+                    state.set_full(true);
+                    state.set_full(false);
+                }
+            });
+            state.poison("syncing", &std::io::Error::other("lost"));
+            assert_eq!(state.stopped(), Some(Code::IO), "or the next sync would call durable what is lost");
+        });
+    }
+}
