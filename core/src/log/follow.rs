@@ -106,6 +106,8 @@ pub struct LogWatch {
     /// The sequence that the reader wants next; its own.
     wanted: Arc<AtomicU64>,
     is_durable_only: bool,
+    /// What the page said, and what was wanted, when it was believed last.
+    believed: [AtomicU64; 2],
     horizon: Mutex<Horizon>,
 }
 
@@ -117,7 +119,8 @@ impl LogWatch {
         is_durable_only: bool,
     ) -> Result<Self> {
         let horizon = Mutex::new(Horizon::open(Arc::clone(&storage), Arc::clone(&hint), true)?);
-        Ok(Self { storage, hint, wanted, is_durable_only, horizon })
+        let believed = [AtomicU64::new(u64::MAX), AtomicU64::new(u64::MAX)];
+        Ok(Self { storage, hint, wanted, is_durable_only, believed, horizon })
     }
 
     /// The futex word to sleep on: shared, valid as long as this watch.
@@ -130,10 +133,18 @@ impl LogWatch {
         self.hint.word()
     }
 
-    /// Whether the reader would find something, by what the writer says.
+    /// Whether the reader would find something, by what the writer says. It is believed once: a page that says too much,
+    /// as after a power failure, would have the reader look for nothing again and again.
     pub fn look(&self) -> Look {
         let there = if self.is_durable_only { self.hint.durable() } else { self.hint.written() };
-        self.answer(there)
+        // sync: log-wanted. Relaxed: a number that is too old costs a look.
+        let wanted = self.wanted.load(Ordering::Relaxed);
+        if there < wanted {
+            return Look::Empty;
+        }
+        let before = [there, wanted];
+        let seen = [0, 1].map(|index| self.believed[index].swap(before[index], Ordering::Relaxed));
+        if seen == before { Look::Empty } else { Look::Ready }
     }
 
     /// Says that this thread is about to sleep; look again after it.

@@ -36,6 +36,15 @@ fn a_watch_says_when_its_reader_would_find_something() {
     assert_eq!(watch.futex(), watch.futex());
     say(&storage, 5, 4);
     assert_eq!(watch.look(), Look::Ready);
+    // The host has lost it, and nobody writes: what the page says is not believed for ever.
+    assert!(sequences(&mut reader).is_empty());
+    assert_eq!(
+        (watch.look(), watch.after_sleep(false), watch.after_sleep(true)),
+        (Look::Empty, Look::Empty, Look::Empty)
+    );
+    segment.batch_of(1, 50);
+    segment.put(&*storage, 0);
+    assert_eq!(watch.after_sleep(true), Look::Ready);
 }
 
 #[test]

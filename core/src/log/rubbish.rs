@@ -1,7 +1,7 @@
 //! Damaged logs: what readers must not hand out.
 
 use super::layout::{FRAME_COMPRESSED, FRAME_LONG};
-use super::reader::LogReader;
+use super::reader::{LogReader, ReadOptions};
 use super::readings::{OLDEST, locked, messages, open, sequences, three};
 use super::segment::name_of;
 use super::testing::{Segment, directory, payload};
@@ -131,4 +131,23 @@ fn any_damage_in_an_older_segment_is_corrupt() {
     assert_eq!(sequences(&mut open(&storage, &OLDEST)).len(), 100);
     storage.remove(&name_of(41)).expect("removed");
     assert_eq!(messages(&mut open(&storage, &OLDEST)).expect_err("a hole").code(), Code::CORRUPT);
+}
+
+#[test]
+fn a_log_that_begins_near_the_end_of_all_numbers_is_refused() {
+    for first in [u64::MAX, u64::MAX - 1, 1 << 63] {
+        let (directory, storage) = directory();
+        let mut segment = Segment::new(1);
+        (segment.first, segment.bytes) = (first, super::testing::segment_header(first, super::testing::LOG_ID));
+        segment.put(&*storage, 4_096);
+        let path = directory.path();
+        let codes = [
+            LogReader::open_on(storage.clone(), &ReadOptions::default()).map(drop).expect_err("a reader").code(),
+            super::Log::open(path, &super::LogOptions::default()).map(drop).expect_err("a writer").code(),
+            super::verify::verify(path, None).map(drop).expect_err("an operator").code(),
+        ];
+        assert_eq!(codes, [Code::CORRUPT; 3], "{first}");
+        let _ = super::stat::stat(path);
+        let _ = super::repair::repair(path, None);
+    }
 }

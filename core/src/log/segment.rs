@@ -57,6 +57,9 @@ pub fn firsts(names: &[String]) -> Vec<u64> {
     firsts
 }
 
+/// No log has so many records: what is counted from a first sequence never overflows, whatever a file says.
+const FIRST_MAX: u64 = 1 << 62;
+
 /// What a segment says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
@@ -96,7 +99,9 @@ impl Header {
         let is_zero = bytes.iter().all(|byte| *byte == 0);
         match (is_ours, is_whole, word(8) as u32) {
             (false, false, _) if !is_zero => Err(Code::FOREIGN),
-            (true, true, LOG_VERSION) if word(16) != 0 && bytes[48..].iter().all(|byte| *byte == 0) => {
+            (true, true, LOG_VERSION)
+                if (1..=FIRST_MAX).contains(&word(16)) && bytes[48..].iter().all(|byte| *byte == 0) =>
+            {
                 Ok(Self { first_sequence: word(16), created_ns: word(24), log_id: bytes.as_chunks::<16>().0[2] })
             }
             (true, true, version) if version != LOG_VERSION => Err(Code::VERSION),
