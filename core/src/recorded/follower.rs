@@ -10,7 +10,7 @@
 use super::Level;
 use super::consumer::RecordedOptions;
 use super::source::{Source, SourceRead};
-use crate::error::{Code, Result};
+use crate::error::{Code, Fault, Result};
 use crate::layout::{CHANNEL_GATED, CHANNEL_RECORDED};
 use crate::os::fail;
 use crate::region::{Following, Joining, Polled, Region, Seat, Shared, Watch, deadline, pin, subscriber_role};
@@ -98,6 +98,7 @@ impl Follower {
     /// What a call ends with: the cursor stands where the source does, and a watching thread knows what it waits for.
     fn settle(&mut self) -> Option<Wanted> {
         let wanted = self.source.wanted();
+        self.following.bind(self.source.base());
         self.following.set(wanted);
         if let Some(position) = self.source.position()
             && position != self.cursor
@@ -120,7 +121,13 @@ impl Follower {
         let deadline = deadline(shared, timeout);
         let Some(wanted) = self.source.wanted() else { return Ok(true) };
         self.watcher.want(wanted);
-        Ok(self.watcher.wait(shared, deadline, || shared.check())?)
+        let source = &self.source;
+        let check = || if source.is_rebound() { Err(Fault::new(Code::EXISTS)) } else { shared.check() };
+        match self.watcher.wait(shared, deadline, check) {
+            // There is something: to be told so.
+            Err(fault) if fault.code == Code::EXISTS => Ok(true),
+            waited => Ok(waited?),
+        }
     }
 
     /// As [`super::RecordedConsumer::watch`].

@@ -341,6 +341,8 @@ impl Member {
             self.start = (from, tail);
             return Ok(0);
         };
+        // What was never written cannot be finished.
+        let to = to.min(self.source.end()?.max(self.source.sequence_of(tail)));
         if self.held.is_some() {
             let end = self.held.map_or(to, |held| held.run.end());
             self.release_to(to.min(end));
@@ -363,7 +365,7 @@ impl Member {
         let shared: &'static Shared = self.seat.region();
         let deadline = deadline(shared, timeout);
         loop {
-            let Some(wanted) = self.wanted() else { return Ok(true) };
+            let Some(wanted) = self.wanted().filter(|_| !self.source.is_rebound()) else { return Ok(true) };
             self.watcher.want(wanted);
             let now = shared.monotonic_ns();
             let until = deadline.map_or(now + LOOK_NS, |deadline| deadline.min(now + LOOK_NS));
@@ -436,6 +438,7 @@ impl Member {
     /// What a call ends with: a watching thread knows what this member waits for, and people see where it is.
     fn settle(&mut self) {
         let wanted = self.wanted();
+        self.following.bind(self.source.base());
         self.following.set(wanted);
         if let Some(position) = self.source.position() {
             self.seat.member().cursor.store(position, Ordering::Relaxed);

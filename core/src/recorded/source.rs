@@ -155,6 +155,21 @@ impl Source {
         Ok(last.max(durable).saturating_add(1).max(base.wrapping_add(recorded)))
     }
 
+    /// Log sequence of a position; 0 while the channel is not bound.
+    pub fn sequence_of(&self, position: u64) -> u64 {
+        self.bound.map_or(0, |bound| bound.base.wrapping_add(position))
+    }
+
+    /// Log sequence of position 0, once the channel is bound.
+    pub fn base(&self) -> Option<u64> {
+        self.bound.map(|bound| bound.base)
+    }
+
+    /// Whether the channel was given another log: the next read says so.
+    pub fn is_rebound(&self) -> bool {
+        self.bound.is_some_and(|bound| self.ring.is_rebound(bound.base))
+    }
+
     /// Its position in the ring, where it has one.
     pub fn position(&self) -> Option<u64> {
         self.place_of(self.next()?)
@@ -278,10 +293,13 @@ impl Source {
     /// The log has nothing at `next`. That is so at its end, while nothing of it is on disk, and while there is none.
     fn check_end(&self, next: u64, is_lapped: bool) -> Result<()> {
         let (Some(bound), Some(log)) = (self.bound, &self.log) else { return Ok(()) };
-        if self.level != Level::Memory || !(is_lapped || bound.position(next).is_none()) {
+        if !(is_lapped || bound.position(next).is_none()) {
             return Ok(());
         }
         self.check_binding(bound.base, log.id())?;
+        if self.level != Level::Memory {
+            return Ok(());
+        }
         let name = self.shared.name(self.ring.channel());
         let message = format!("channel {name:?} has written over sequence {next}, and its log has not got it");
         fail(Code::CORRUPT, message)
@@ -291,7 +309,7 @@ impl Source {
     fn prepare(&mut self) -> Result<()> {
         match self.bound {
             None => self.bind()?,
-            Some(Bound { base, .. }) if self.recorder.base.load(Ordering::Relaxed) == base => {}
+            Some(Bound { base, .. }) if !self.ring.is_rebound(base) => {}
             Some(Bound { base, .. }) => {
                 let id = self.log.as_ref().map_or([0; 16], LogReader::id);
                 self.check_binding(base, id)?;

@@ -40,7 +40,8 @@ impl Producer {
     ///
     /// # Errors
     /// UNSUPPORTED: the channel is not recorded, or not bound to a log yet; DISK_FULL, IO: recording has stopped for
-    /// this; CLOSED, FORKED, GONE.
+    /// this; GONE: the channel was given another log since this handle was opened, or the region was removed; CLOSED,
+    /// FORKED.
     pub fn check_durability(&self, durability: Durability) -> Result<()> {
         self.seat.check_open()?;
         if durability == Durability::Memory {
@@ -55,9 +56,16 @@ impl Producer {
         if ring.recorder().is_none() {
             return Err(Error::new(Code::UNSUPPORTED, format!("channel {name:?} is not recorded")));
         }
-        if ring.base().is_none() {
-            let message = format!("channel {name:?} has no log yet: start a recorder first");
-            return Err(Error::new(Code::UNSUPPORTED, message));
+        match (ring.binding(), self.bound.get()) {
+            (None, None) => {
+                let message = format!("channel {name:?} has no log yet: start a recorder first");
+                return Err(Error::new(Code::UNSUPPORTED, message));
+            }
+            (now, Some(before)) if now != Some(before) => {
+                let message = format!("channel {name:?} was given another log; nothing was written: open it anew");
+                return Err(Error::new(Code::GONE, message));
+            }
+            (now, _) => self.bound.set(now),
         }
         match ring.recorder_error() {
             None => Ok(()),
@@ -86,11 +94,7 @@ impl Producer {
         if durability == Durability::Memory {
             return self.send(payload, message_type, timeout);
         }
-        let base = self.writer.ring().base();
         let sequence = self.send(payload, message_type, timeout)?;
-        if self.writer.ring().base() != base {
-            return Err(unknown("the channel was bound to another log meanwhile"));
-        }
         self.wait_durable(sequence, None)?;
         Ok(sequence)
     }
@@ -99,7 +103,7 @@ impl Producer {
     ///
     /// # Errors
     /// UNSUPPORTED: the channel is not recorded, or not bound to a log; IO with [`OUTCOME_UNKNOWN`]: the log is poisoned,
-    /// or the region was removed; CLOSED, FORKED.
+    /// the region was removed, or an operator gave the channel another log; CLOSED, FORKED.
     pub fn is_durable(&self, sequence: u64) -> Result<bool> {
         self.check_bound()?;
         match self.writer.ring().durability(sequence) {
@@ -107,6 +111,8 @@ impl Producer {
                 self.seat.shared().check().map_err(unknown_after)?;
                 Ok(false)
             }
+            // Of the log that the number is of: another one's was stored after that was taken away.
+            Ok(true) => self.check_bound().map(|()| true),
             known => known.map_err(unknown_after),
         }
     }
@@ -119,8 +125,11 @@ impl Producer {
         self.check_bound()?;
         let shared = &**self.seat.shared();
         let deadline = deadline(shared, timeout);
-        let mut wait = DurableWait::new(*self.writer.ring(), self.seat.member(), &mut self.for_disk, sequence)?;
-        wait.wait(shared, deadline, || shared.check()).map_err(unknown_after)
+        let (ring, bound) = (*self.writer.ring(), self.bound.get());
+        let mut wait = DurableWait::new(ring, self.seat.member(), &mut self.for_disk, sequence)?;
+        let check = || if ring.binding() == bound { shared.check() } else { Err(Fault::new(Code::EXISTS)) };
+        let is_durable = wait.wait(shared, deadline, check).map_err(unknown_after)?;
+        self.check_bound().map(|()| is_durable)
     }
 
     /// A view of this handle for a thread that waits on its behalf until `sequence` is on disk, or never will be;
@@ -130,16 +139,24 @@ impl Producer {
     /// UNSUPPORTED: the channel is not recorded, or not bound to a log; CLOSED, FORKED.
     pub fn watch_durable(&self, sequence: u64) -> Result<Watch> {
         self.check_bound()?;
-        Ok(Watch::new(&self.seat, *self.writer.ring(), Wanted::Durable(sequence)))
+        let watch = Watch::new(&self.seat, *self.writer.ring(), Wanted::Durable(sequence));
+        Ok(watch.bound_to(self.bound.get()))
     }
 
+    /// A number means something in one log only. With another one, those who wait would hear of somebody else's message.
     fn check_bound(&self) -> Result<()> {
         self.seat.check_open()?;
-        if self.writer.ring().base().is_some() {
-            return Ok(());
+        match (self.writer.ring().binding(), self.bound.get()) {
+            (None, None) => {
+                let name = self.seat.shared().name(self.writer.ring().channel());
+                Err(Error::new(Code::UNSUPPORTED, format!("channel {name:?} is not recorded, or has no log yet")))
+            }
+            (now, Some(before)) if now != Some(before) => Err(unknown_after(Fault::new(Code::EXISTS))),
+            (now, _) => {
+                self.bound.set(now);
+                Ok(())
+            }
         }
-        let name = self.seat.shared().name(self.writer.ring().channel());
-        Err(Error::new(Code::UNSUPPORTED, format!("channel {name:?} is not recorded, or has no log yet")))
     }
 }
 
@@ -155,6 +172,7 @@ fn unknown_after(fault: Fault) -> Error {
     match fault.code {
         Code::IO => unknown("the log cannot be written any more"),
         Code::GONE => unknown("the region was removed"),
+        Code::EXISTS => unknown("the channel was given another log"),
         _ => fault.into(),
     }
 }

@@ -6,6 +6,7 @@ use super::{Region, fail};
 use crate::error::{Code, Error, Fault, Result};
 use crate::layout::{ROLE_PRODUCER, RUNTIME_RUST};
 use crate::ring::{Host, Payloads, Sleeper, Wanted, Writer};
+use std::cell::Cell;
 use std::fmt;
 use std::time::Duration;
 
@@ -60,6 +61,8 @@ pub struct Producer {
     pub(super) writer: Writer<'static>,
     /// What it learns about waiting for the disk.
     pub(super) for_disk: Sleeper,
+    /// The log that its numbers are of, and the base, as soon as anybody asked about one.
+    pub(super) bound: Cell<Option<(u64, [u8; 16])>>,
     pub(super) seat: Seat,
 }
 
@@ -78,7 +81,7 @@ impl Region {
             Joining { channel, role: ROLE_PRODUCER, label: &options.label, runtime: options.runtime, is_oldest: false };
         let seat = Seat::join(self.shared(), &joining)?;
         let writer = Writer::new(seat.ring()?, seat.member(), seat.shared().identity().pid, options.runtime);
-        Ok(Producer { writer, for_disk: Sleeper::default(), seat })
+        Ok(Producer { writer, for_disk: Sleeper::default(), bound: Cell::new(None), seat })
     }
 }
 

@@ -9,7 +9,7 @@ use crate::layout::Participant;
 use crate::ring::{Look, Ring, Wanted, Watcher};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Somebody slept for the handle.
 pub(super) const NOTE_SLEPT: u32 = 1;
@@ -30,6 +30,8 @@ pub(crate) struct Following {
     word: AtomicU64,
     /// Whether it reads what is on disk only.
     is_synced: bool,
+    /// Log sequence of position 0, once the reader knows it; with another one it has something to hear.
+    base: OnceLock<u64>,
 }
 
 impl Following {
@@ -38,7 +40,15 @@ impl Following {
 
     /// A reader that has something to read.
     pub fn new(is_synced: bool) -> Self {
-        Self { word: AtomicU64::new(Self::OWED), is_synced }
+        Self { word: AtomicU64::new(Self::OWED), is_synced, base: OnceLock::new() }
+    }
+
+    /// What the reader knows of its log.
+    #[inline]
+    pub fn bind(&self, base: Option<u64>) {
+        if let Some(base) = base {
+            self.base.get_or_init(|| base);
+        }
     }
 
     /// What the reader waits for from now on; none: something is there to be read.
@@ -69,6 +79,10 @@ pub struct Watch {
     watcher: Mutex<Watcher<'static>>,
     notes: Arc<AtomicU32>,
     following: Option<Arc<Following>>,
+    /// Lies in the mapping of `shared`.
+    ring: Ring<'static>,
+    /// The base, and the id of the log, that numbers are of.
+    bound: Option<(u64, [u8; 16])>,
     shared: Arc<Shared>,
     _private: Option<Arc<Participant>>,
 }
@@ -79,6 +93,8 @@ impl Watch {
             watcher: Mutex::new(Watcher::new(ring, seat.member(), wanted)),
             notes: Arc::default(),
             following: None,
+            ring,
+            bound: None,
             shared: Arc::clone(seat.shared()),
             _private: seat.private(),
         }
@@ -86,6 +102,12 @@ impl Watch {
 
     pub(crate) fn with_notes(mut self, notes: &Arc<AtomicU32>) -> Self {
         self.notes = Arc::clone(notes);
+        self
+    }
+
+    /// The same for numbers of this log: when the channel gets another one, that is something to find.
+    pub(super) fn bound_to(mut self, bound: Option<(u64, [u8; 16])>) -> Self {
+        self.bound = bound;
         self
     }
 
@@ -154,7 +176,12 @@ impl Watch {
             self.notes.fetch_or(NOTE_LOOK, Ordering::Relaxed);
             return true;
         }
-        let has_to_read = self.following.as_ref().is_some_and(|following| following.wanted().is_none());
+        if self.bound.is_some_and(|bound| self.ring.binding() != Some(bound)) {
+            return true;
+        }
+        let has_to_read = self.following.as_ref().is_some_and(|following| {
+            following.wanted().is_none() || following.base.get().is_some_and(|base| self.ring.is_rebound(*base))
+        });
         has_to_read || self.notes.load(Ordering::Relaxed) & NOTE_OWED != 0
     }
 

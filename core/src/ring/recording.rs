@@ -31,6 +31,11 @@ impl<'m> Ring<'m> {
 
     /// Log sequence of position 0 (wrapping), once the channel is bound to a log.
     pub fn base(&self) -> Option<u64> {
+        self.binding().map(|(base, _)| base)
+    }
+
+    /// That, and the log's id: as long as both are the same, so is what its sequences mean.
+    pub fn binding(&self) -> Option<(u64, [u8; 16])> {
         let recorder = self.recorder?;
         for _ in 0..LOOKS {
             let id = recorder.log_id.load();
@@ -42,10 +47,16 @@ impl<'m> Ring<'m> {
             let base = recorder.base.load(Ordering::Relaxed);
             fence(Ordering::Acquire);
             if recorder.log_id.load() == id {
-                return Some(base);
+                return Some((base, id));
             }
         }
         None
+    }
+
+    /// Whether an operator has given the channel another log than the one with this base.
+    #[inline]
+    pub fn is_rebound(&self, base: u64) -> bool {
+        self.recorder.is_some_and(|recorder| recorder.base.load(Ordering::Relaxed) != base)
     }
 
     /// Binds the channel to a log, or to none. The caller holds the recorder's role.

@@ -327,3 +327,34 @@ fn rec_stats_show_the_recorder() {
     assert_eq!((left.pid, left.lag), (None, 2));
     assert_eq!(channel(0).flags & CHANNEL_RECORDED, CHANNEL_RECORDED);
 }
+
+/// A number is of one log: another one has the same numbers for other messages, on disk long ago or never.
+#[test]
+fn rec_base_a_producer_is_not_told_of_another_logs_disk() {
+    let stage = Stage::new(8);
+    stage.record(1..=2);
+    let mut producer = stage.producer();
+    producer.check_durability(Durability::Wal).expect("bound");
+    assert!(producer.write(&[3; 16], 1).expect("written"), "and nobody records it");
+    let sequence = producer.last_sequence();
+    assert!(!producer.is_durable(sequence).expect("known"));
+    let watch = producer.watch_durable(sequence).expect("a watch");
+    let longer = Log::open(stage.directory.path().join("longer"), &LogOptions::default()).expect("made");
+    longer.append_durable(&[Record::default(); 20]).expect("appended");
+    longer.close().expect("closed");
+    let options = RecorderOptions { rebase: true, ..RecorderOptions::default() };
+    let open = || Log::open(stage.directory.path().join("longer"), &options.log);
+    let (recorder, desk) = Recorder::open(&stage.region, "orders", &options, open).expect("opened");
+    assert_eq!(producer.is_durable(sequence).expect_err("of another log").value(), OUTCOME_UNKNOWN);
+    assert_eq!(producer.wait_durable(sequence, SOON).expect_err("of another log").value(), OUTCOME_UNKNOWN);
+    assert_eq!(watch.look(), crate::look::Look::Ready);
+    let refused = producer.send_with(&[4; 16], 1, SOON, Durability::Wal).expect_err("it could not be told");
+    assert_eq!(
+        (refused.code(), stage.shared().ring(0).expect("a ring").entry().tail.load(Ordering::Acquire)),
+        (Code::GONE, 3)
+    );
+    super::testing::Opened { recorder, desk }.finish();
+    let mut recorder = stage.try_start("longer").expect("started");
+    assert_eq!(stage.producer().send_with(&[4; 16], 1, SOON, Durability::Wal).expect("a new handle"), 22);
+    recorder.close().expect("closed");
+}
