@@ -31,11 +31,11 @@ function must(command: string, args: string[]): void {
 
 /**
  * Builds the Rust driver and the library; with `pause`, so that they stop at named steps, in a folder of its own.
- * `TAILRACE_BUILDS` names a folder where those without are already.
+ * `TAILRACE_BUILDS`, or `TAILRACE_PAUSE_BUILDS`, names a folder where they are already.
  */
 export function build(pause: boolean): Builds {
-  const told = process.env['TAILRACE_BUILDS'];
-  if (told && !pause) {
+  const told = process.env[pause ? 'TAILRACE_PAUSE_BUILDS' : 'TAILRACE_BUILDS'];
+  if (told) {
     const [rust, c, library] = ['tailrace-driver', 'tailrace-driver-c', 'libtailrace_native.so'].map(
       (name) => `${told}/${name}`,
     );

@@ -129,6 +129,11 @@ export class AppenderProcess {
     }
   }
 
+  /** What it wrote to stderr. */
+  get errors(): string {
+    return this.#errors;
+  }
+
   signal(signal: NodeJS.Signals): void {
     if (!this.#isOver) this.process.kill(signal);
   }

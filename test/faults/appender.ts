@@ -16,8 +16,15 @@ let recorder: Recorder | undefined;
 let region: Region | undefined;
 let checkpoints: Checkpoints | undefined;
 
+/** Says it now, however slowly it is listened to. */
 function say(...words: unknown[]): void {
-  writeSync(1, `${words.join(' ')}\n`);
+  for (let left = Buffer.from(`${words.join(' ')}\n`); left.length > 0; ) {
+    try {
+      left = left.subarray(writeSync(1, left));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+    }
+  }
 }
 
 function sayFailure(error: unknown, verb: string): void {
@@ -85,8 +92,8 @@ async function follow(path: string): Promise<void> {
   for await (const batch of LogReader.open(path)) {
     for (const message of batch) {
       if (!recognised(Buffer.from(message.payload))) say('wrong', message.sequence);
-      say('r', message.sequence);
     }
+    say('r', batch.at(-1)?.sequence);
   }
 }
 

@@ -53,13 +53,13 @@ fn is_passing(error: &Error, left: &mut u32, verb: &str) -> bool {
 }
 
 /// Appends until it is killed, or has failed three times.
-fn append(log: &Log, run: u32) {
+fn append(log: &Log, run: u32, is_waiting: bool) {
     let (mut index, mut left) = (0, 3);
     loop {
         let count = 1 + scattered(run, index) % 6;
         let payloads: Vec<Vec<u8>> = (index..index + count).map(|index| content(run, index)).collect();
         let records: Vec<Record<'_>> = payloads.iter().map(|payload| Record { payload, ..Record::default() }).collect();
-        let is_durable = scattered(run, index + 1_000) % 4 > 0;
+        let is_durable = is_waiting && scattered(run, index + 1_000) % 4 > 0;
         match if is_durable { log.append_durable(&records) } else { log.append(&records) } {
             Ok(last) => {
                 let (word, first) = (if is_durable { "d" } else { "m" }, last + 1 - u64::from(count));
@@ -128,9 +128,10 @@ impl Appender {
             }
             ["append", ..] => {
                 let Some(log) = &self.log else { return Err(Error::new(Code::ARGUMENT, "open a log first")) };
+                let is_waiting = words.get(2).is_none();
                 for lane in 0..LANES {
                     let (log, run) = (log.clone(), number(1) as u32 * 64 + lane);
-                    thread::spawn(move || append(&log, run));
+                    thread::spawn(move || append(&log, run, is_waiting));
                 }
             }
             ["record", region, path, ..] => {
