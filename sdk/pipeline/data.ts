@@ -20,9 +20,13 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { dataPath } from './leftovers.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { dataPath, isWritten } from './leftovers.ts';
 import { OptionError, type Options } from './options.ts';
 import type { Acknowledged } from './report.ts';
+
+const FREE_MS = 15_000;
+const LOOK_MS = 50;
 
 /** What the flow of a run is made of. */
 interface Made {
@@ -76,6 +80,19 @@ export class Data {
 
   get #acknowledged(): string {
     return join(this.dir, 'acknowledged');
+  }
+
+  /**
+   * Waits until nobody writes to the logs any more: the recorder of a run whose parent was killed leaves last.
+   *
+   * @throws OptionError when somebody goes on writing.
+   */
+  async free(): Promise<void> {
+    const endMs = performance.now() + FREE_MS;
+    while ((await isWritten(join(this.dir, 'orders'))) || (await isWritten(join(this.dir, 'signals')))) {
+      if (performance.now() > endMs) throw new OptionError(`--data ${this.dir} belongs to a run that has not ended`);
+      await sleep(LOOK_MS);
+    }
   }
 
   /** Keeps what was acknowledged. */

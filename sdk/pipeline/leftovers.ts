@@ -84,7 +84,8 @@ async function isDataRemoved(path: string): Promise<boolean> {
   }
 }
 
-async function isWritten(log: string): Promise<boolean> {
+/** Whether somebody has this log open for writing. */
+export async function isWritten(log: string): Promise<boolean> {
   try {
     return (await Log.stat(log)).isWriterAlive;
   } catch (error) {

@@ -55,6 +55,7 @@ function started(path: string, data: Data, options: Options): Run {
 async function play(asked: Options): Promise<number> {
   if (asked.input !== undefined) readLobster(asked.input);
   const { data, options } = Data.open(asked, process.pid);
+  await data.free();
   const path = regionPath(options.dir, process.pid);
   const screen = options.isJson ? process.stderr : process.stdout;
   const table = new Table(screen);
