@@ -224,6 +224,42 @@ const LOG_BARS: Bar[] = [
   ),
 ];
 
+const WORST = ['far prices', 'sweep 100 x 1', 'id table moves', 'chosen ids', 'ping-pong'];
+
+const BOOK_BARS: Bar[] = [
+  atMost(
+    'book, Nasdaq-like flow, a command: mean',
+    60,
+    '60 ns',
+    plain('book nasdaq', (sample) => sample.mean_ns!, ns),
+  ),
+  atMost(
+    'book, Nasdaq-like flow, a command: p99',
+    250,
+    '250 ns',
+    plain('book nasdaq', (sample) => sample.ns.p99, ns),
+  ),
+  atLeast('book, Nasdaq-like flow', 20, 'nodejs-order-book', ratioTo('book nasdaq', 'book nodejs-order-book', overall)),
+  atMost(
+    'book, cancel-heavy in 24 prices, a command: mean',
+    20,
+    '20 ns',
+    plain('book cancel-heavy', (sample) => sample.mean_ns!, ns),
+  ),
+  ...WORST.map((name) =>
+    atMost(
+      `book, ${name}: the longest command`,
+      50,
+      '50 us',
+      plain(
+        `book ${name}`,
+        (sample) => sample.worst_ns! / 1e3,
+        (value) => `${value.toFixed(1)} us`,
+      ),
+    ),
+  ),
+];
+
 const BARS: Bar[] = [
   atMost('round trip, 64 B, queue: p50', 1.3, '1.3 × (floor + 2 clock reads)', roundTrip('p50')),
   atMost('round trip, 64 B, queue: p99', 2.5, "2.5 × the floor's p99", roundTrip('p99')),
@@ -292,7 +328,7 @@ const BARS: Bar[] = [
 
 /** The bars that the samples allow to judge. */
 export function judge(samples: Samples): Verdict[] {
-  return [...BARS, ...LOG_BARS].flatMap(({ figure, bar, limit, isCeiling, measure }) => {
+  return [...BARS, ...LOG_BARS, ...BOOK_BARS].flatMap(({ figure, bar, limit, isCeiling, measure }) => {
     const measured = measure(samples);
     if (measured === undefined || !Number.isFinite(measured.ratio)) return [];
     const { ratio, value } = measured;

@@ -5,6 +5,7 @@
  * all of them; subjects that are judged against each other take more turns.
  */
 import { rmSync } from 'node:fs';
+import { book } from './books.ts';
 import { log } from './logs.ts';
 import { type Bench, inTurns, keep, type Take } from './turns.ts';
 import { at, say, type Workshop } from './workshop.ts';
@@ -175,6 +176,7 @@ export const GROUPS: Record<string, (bench: Bench) => Promise<void>> = {
   repair: repairs,
   languages,
   log,
+  book,
 };
 
 /** Runs the groups whose name contains `only`. */

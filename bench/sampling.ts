@@ -44,6 +44,10 @@ export interface Sample {
   calm_ns?: Quantiles;
   calm_again_ns?: Quantiles;
   refused?: number;
+  /** The mean over commands in batches, and the longest of the least times of each command. */
+  mean_ns?: number;
+  cpu_mean_ns?: number;
+  worst_ns?: number;
 }
 
 const TRIES = 4;

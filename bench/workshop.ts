@@ -58,10 +58,11 @@ export function open(): Workshop {
     for (const rival of features.get(dropped)!) missing.set(rival, failed);
     features.delete(dropped);
   }
-  if (!existsSync(`${folder}rivals/node_modules/zeromq`)) {
-    say('installing zeromq, once');
+  const packages = ['zeromq', 'nodejs-order-book'];
+  if (packages.some((name) => !existsSync(`${folder}rivals/node_modules/${name}`))) {
+    say(`installing ${packages.join(' and ')}, once`);
     const refused = built('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], `${folder}rivals`, true);
-    if (refused !== undefined) missing.set('zeromq', refused);
+    if (refused !== undefined) for (const name of packages) missing.set(name, refused);
   }
   return {
     binary: `${target}/release/tailrace-bench`,

@@ -43,6 +43,11 @@ pub fn monotonic_ns() -> u64 {
     read(libc::CLOCK_MONOTONIC)
 }
 
+/// Nanoseconds of CPU that this thread has used.
+pub fn thread_cpu_ns() -> u64 {
+    read(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
 /// Nanoseconds that one read of the wall clock takes: the cost of a timestamp, median of many short runs.
 pub fn wall_read_ns() -> f64 {
     const READS: u64 = 64;

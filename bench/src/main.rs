@@ -2,6 +2,7 @@
 
 mod allocations;
 mod aside;
+mod book;
 mod clock;
 mod disk;
 mod figure;
@@ -94,6 +95,9 @@ enum What {
         #[arg(last = true)]
         program: Vec<String>,
     },
+    /// Order books.
+    #[command(subcommand)]
+    Book(book::What),
     /// Logs, recorders, and stores of others.
     #[command(subcommand)]
     Log(log::What),
@@ -143,6 +147,7 @@ fn main() -> Outcome<()> {
         What::Burial { subject, trials, program } => {
             figure::print(&subject, "burial", &repair::burials(&program, trials)?);
         }
+        What::Book(what) => book::run(what)?,
         What::Log(what) => log::run(what)?,
         What::Victim { path, held } => repair::die(&path, held)?,
     }
