@@ -10,18 +10,32 @@ export class Misuse extends Error {}
 export const FLAG = { type: 'boolean', default: false } as const;
 export const TEXT = { type: 'string' } as const;
 
+type Option = typeof FLAG | typeof TEXT;
+/** What was said of each option. */
+export type Values<Options> = {
+  [Name in keyof Options]: Options[Name] extends typeof FLAG ? boolean : string | undefined;
+};
+
+/** What was typed. */
+export interface Typed<Options> {
+  values: Values<Options>;
+  names: string[];
+  paper: Paper;
+}
+
 /** Takes options and names apart; there are at least `least` names and at most `most`. */
-export function parse<Options extends Record<string, typeof FLAG | typeof TEXT>>(
+export function parse<Options extends Record<string, Option>>(
   words: string[],
   options: Options,
   least: number,
   most: number,
-) {
+): Typed<Options> {
   const all = { ...options, json: FLAG };
   const { values, positionals } = parseArgs({ args: words, options: all, allowPositionals: true });
   if (positionals.length < least) throw new Misuse('something is missing: see tailrace --help');
   if (positionals.length > most) throw new Misuse(`"${positionals[most]}" is too much: see tailrace --help`);
-  return { values, names: positionals, paper: new Paper(process.stdout, (values as { json?: boolean }).json === true) };
+  const paper = new Paper(process.stdout, (values as { json?: boolean }).json === true);
+  return { values: values as Values<Options>, names: positionals, paper };
 }
 
 /** A number from 0 on. */
