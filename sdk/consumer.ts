@@ -46,6 +46,9 @@ export interface ConsumerOptions {
 /** Most messages of a batch. */
 export const BATCH_LIMIT = 256;
 
+/** How long a thread of Node's pool waits for the disk at first, and at most. */
+const COMMIT_WAIT_MS = 100;
+const COMMIT_WAIT_MAX_MS = 1_000;
 /** The largest count of the desk. */
 const COUNT_MAX = 2 ** 31 - 1;
 const CHUNK_BYTES = 256 * 1024;
@@ -215,12 +218,24 @@ export class Consumer implements AsyncIterable<Batch> {
   /**
    * Makes the position of this consumer's group durable: everything below it was released. Resolves to it, the lowest
    * sequence that is not finished, when it is on disk. Rejects with ERR_TIMED_OUT when the records below it were not on
-   * disk in time (a recorder that is gone, a full disk), and with ERR_IO; then nothing was stored.
+   * disk in time (a recorder that is gone, a full disk), with ERR_CLOSED when the consumer is closed before, and with
+   * ERR_IO; then nothing was stored.
    */
   async commit(options: Pick<WaitOptions, 'timeoutMs'> = {}): Promise<bigint> {
-    if (this.#isClosed) throw closed();
-    const timeoutMs = options.timeoutMs ?? -1;
-    return BigInt((await ended(this.#native.commit(this.#handle, timeoutMs))).number);
+    const { timeoutMs = Number.POSITIVE_INFINITY } = options;
+    if (!(timeoutMs >= 0)) throw wrongArgument(`timeoutMs is ${timeoutMs}; give milliseconds, or nothing`);
+    const end = performance.now() + timeoutMs;
+    // A thread of Node's pool waits, for which others wait, a worker's end and the process's too: so never for long. Each
+    // time longer, or a slow disk would always be behind a position that moves.
+    for (let waitMs = COMMIT_WAIT_MS; ; waitMs = Math.min(2 * waitMs, COMMIT_WAIT_MAX_MS)) {
+      if (this.#isClosed) throw closed();
+      const leftMs = Math.max(0, end - performance.now());
+      try {
+        return BigInt((await ended(this.#native.commit(this.#handle, Math.min(waitMs, leftMs)))).number);
+      } catch (error) {
+        if ((error as { code?: unknown }).code !== 'ERR_TIMED_OUT' || leftMs <= waitMs) throw error;
+      }
+    }
   }
 
   /** Positions that this subscriber has lost, because it was slower than a stream's writers. */

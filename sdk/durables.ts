@@ -71,10 +71,15 @@ export class Durables {
     const first = this.#waits[0];
     if (first === undefined || this.#isWaiting) return;
     this.#isWaiting = true;
-    beginWait(-this.#handle, first.sequence, () => {
+    try {
+      beginWait(-this.#handle, first.sequence, () => {
+        this.#isWaiting = false;
+        this.#settle();
+      });
+    } catch (error) {
       this.#isWaiting = false;
-      this.#settle();
-    });
+      for (const wait of this.#waits.splice(0)) wait.settle(error);
+    }
   }
 
   /** Settles those that are durable; all of them when the log has failed. */

@@ -1,6 +1,9 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type ChannelOptions, type Consumer, LogReader, Region } from '../sdk/index.ts';
@@ -218,6 +221,40 @@ test('each message of a group goes to one member, and what a member leaves to an
   for (const text of ['11', '20']) assert.is(seen.get(text), false);
   assert.is(await two.commit({ timeoutMs: 5_000 }), 21n);
   assert.is(drain(everything, 1n).length, 20, 'a group takes nothing from others');
+});
+
+test('a commit that waits for a recorder holds up neither its consumer, nor a worker, nor the end of the process', async () => {
+  using scene = new Scene();
+  await scene.region.record('c', { log: scene.log }).close();
+  using producer = scene.region.openProducer('c');
+  using member = scene.region.openConsumer('c', { group: 'sinks', from: 'oldest' });
+  for (let index = 0; index < 5; index += 1) producer.write(bytes('x'));
+  assert.is(member.poll().length, 5, 'nobody has them on disk');
+  assert.is((await failureOf(() => member.commit({ timeoutMs: 150 }))).code, 'ERR_TIMED_OUT');
+  assert.is((await failureOf(() => member.commit({ timeoutMs: Number.NaN }))).code, 'ERR_ARGUMENT');
+  const waiting = failureOf(() => member.commit({ timeoutMs: Number.POSITIVE_INFINITY }));
+  const program = `
+    const { parentPort, workerData } = require('node:worker_threads');
+    require(${JSON.stringify(import.meta.resolve('tsx/esm/api').replace('file://', ''))}).register();
+    (async () => {
+      const { Region } = await import(${JSON.stringify(import.meta.resolve('../sdk/index.ts'))});
+      const region = Region.open(process.env.REGION ?? workerData);
+      const member = region.openConsumer('c', { group: 'others', from: 'oldest' });
+      member.poll();
+      member.commit().catch(() => {});
+      if (parentPort) parentPort.postMessage(1);
+      else setTimeout(() => process.exit(7), 50);
+    })();`;
+  const thread = new Worker(program, { eval: true, workerData: scene.path, execArgv: [] });
+  await once(thread, 'message');
+  await thread.terminate();
+  const child = spawn(process.execPath, ['-e', program], {
+    env: { ...process.env, REGION: scene.path },
+    timeout: 30_000,
+  });
+  assert.equal(await once(child, 'exit'), [7, null]);
+  member.close();
+  assert.is((await waiting).code, 'ERR_CLOSED');
 });
 
 test('a group goes on where it was committed, also in a region made anew', async () => {

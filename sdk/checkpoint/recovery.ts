@@ -47,7 +47,16 @@ async function* read(log: string, first: bigint, last: bigint, durableOnly: bool
   if (first > last) return;
   using reader = LogReader.open(log, { from: first, durableOnly });
   while (reader.position <= last) {
-    const batch = reader.poll(Math.min(4_096, Number(last - reader.position) + 1));
+    const before = reader.position;
+    let batch = reader.poll(Math.min(4_096, Number(last - before) + 1));
+    if ((batch.at(-1)?.sequence ?? 0n) > last) {
+      // Long messages take several sequences, so there were fewer messages than that; what comes later is not asked for.
+      let count = 0;
+      for (const { sequence } of batch) if (sequence <= last) count += 1;
+      reader.seek(before);
+      if (count === 0) return;
+      batch = reader.poll(count);
+    }
     if (batch.length > 0) yield batch;
     else if (reader.position <= last) await reader.wait({ timeoutMs: 25 });
   }

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { Checkpoints, Log } from '../../sdk/index.ts';
-import { failureOf } from '../scratch.ts';
+import { Checkpoints, Log, Region } from '../../sdk/index.ts';
+import { failureOf, scratch } from '../scratch.ts';
 
 const test = suite('checkpoints');
 const folder = mkdtempSync(join(tmpdir(), 'tailrace-checkpoints-'));
@@ -152,6 +152,25 @@ test('a state is recovered from a checkpoint and every record after it, once', a
     }
     assert.is(next, 6_235);
   }
+});
+
+test('what is written after a recovery was asked for is not part of it, however long the messages', async () => {
+  const [directory, path] = [place(), place()];
+  await using checkpoints = await Checkpoints.open(directory);
+  const file = scratch();
+  using region = Region.create(file);
+  region.createChannel('c', { kind: 'stream', recorded: true, capacity: 64 });
+  const recorder = region.record('c', { log: path });
+  using producer = region.openProducer('c');
+  await producer.send(Buffer.alloc(3_000), { durability: 'wal' });
+  const recovery = await checkpoints.recover('sum', { log: path });
+  assert.is(recovery.lastSequence, 3n);
+  for (const late of ['4', '5']) await producer.send(bytes(late), { durability: 'wal' });
+  const lengths: number[] = [];
+  for await (const batch of recovery.records) for (const message of batch) lengths.push(message.payload.length);
+  assert.equal(lengths, [3_000]);
+  await recorder.close();
+  Region.remove(file);
 });
 
 test('a state that the log cannot bring up to date is not recovered', async () => {

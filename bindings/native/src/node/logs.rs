@@ -246,7 +246,8 @@ pub fn log_repair(path: String, errand: u32) -> AsyncTask<Errand> {
 /// Makes the position of a consumer's group durable; the position.
 #[napi]
 pub fn commit(env: Env, consumer: f64, timeout_ms: f64) -> napi::Result<AsyncTask<Errand>> {
-    let timeout = (timeout_ms >= 0.0).then(|| Duration::from_secs_f64(timeout_ms / 1_000.0));
+    // What is no time at all, or longer than one can be, is for ever.
+    let timeout = Duration::try_from_secs_f64(timeout_ms / 1_000.0).ok();
     let begin = |environment: &Environment| environment.held().with_consumer(consumer as i64, Reader::begin_commit);
     let commit = guarded(env, begin)?;
     Ok(Errand::new(0, move || commit.finish(timeout).map(Answer::Number)))
