@@ -6,11 +6,21 @@
 import { native } from './native.ts';
 
 export type { Batch } from './batch.ts';
+export {
+  Book,
+  type BookAccount,
+  type BookOptions,
+  type Command,
+  encodeCommands,
+  type Level,
+  type Side,
+} from './book.ts';
 export { type Checkpoint, Checkpoints, type Place } from './checkpoint/checkpoints.ts';
 export type { RecoverOptions, Recovery } from './checkpoint/recovery.ts';
 export type { Consumer, ConsumerOptions } from './consumer.ts';
 export type { Progress } from './errand.ts';
 export { type Code, TailraceError } from './error.ts';
+export type { BookEvent, Events, Reason } from './events.ts';
 export { RUNTIME_C, RUNTIME_NODE, RUNTIME_PYTHON, RUNTIME_RUST, RUNTIME_WASM } from './generated/layout.ts';
 export { type AppendOptions, Log, type LogOptions, type LogStat, type Repaired, type Verified } from './log.ts';
 export type { Message } from './message.ts';
@@ -38,6 +48,7 @@ export type {
   Unblocked,
 } from './stats.ts';
 export type { WaitOptions } from './waiting.ts';
+export * as wire from './wire.ts';
 
 /** The clock of message timestamps: nanoseconds since 1970. */
 export function now(): bigint {

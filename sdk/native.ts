@@ -76,6 +76,16 @@ export interface Ended {
   text: string;
 }
 
+/** How large a book is, and its limits, as the library wants them. */
+export interface BookConfig {
+  slotCount: number;
+  accountCount: number;
+  bandTicks: number;
+  openOrdersMax: number;
+  quantityMax: bigint;
+  collarTicks: bigint;
+}
+
 /** Handles that have something to do; then region, channel, kind and count of what has grown, one after the other. */
 type Come = (ready: number[], grown: number[]) => void;
 
@@ -140,6 +150,11 @@ export interface Native {
   commit(consumer: number, timeoutMs: number): Promise<Ended>;
   progress(errand: number): number[];
   close(handle: number): boolean;
+  bookCreate(config: BookConfig, key: Uint8Array): number;
+  bookRestore(config: BookConfig, key: Uint8Array, snapshot: Uint8Array): number;
+  bookSnapshot(book: number): Uint8Array;
+  bookDepth(book: number, side: number, limit: number): Uint8Array;
+  bookAccount(book: number, account: number): Uint8Array;
 
   now(): bigint;
   writeStaged(): void;
@@ -156,6 +171,8 @@ export interface Native {
   isDurable(): void;
   wait(): void;
   cancel(): void;
+  bookApply(commands: Uint8Array, events: Uint8Array): void;
+  bookState(summary: Uint8Array): void;
 }
 
 let loaded: Native | undefined;

@@ -4,8 +4,9 @@
 //! library may store to them.
 
 use crate::signatures::{FLAGS, Signature};
-use crate::{GLUE, Kind, constants, origin, signatures, snake, structs, wrapped};
+use crate::{GLUE, Kind, constants, messages, origin, signatures, snake, structs, wrapped};
 use std::fmt::Write as _;
+use tailrace_core::book::{REASONS, wire};
 use tailrace_core::error::CODES;
 use tailrace_core::layout::{Struct, layout_hash};
 
@@ -29,7 +30,8 @@ extern "C" {
 "#;
 
 const HANDLE: &str = "
-/* A region, a producer, a consumer, a recorder or a log: index and generation, never a pointer. 0 is none. */
+/* A region, a producer, a consumer, a recorder, a log or a book: index and generation, never a
+ * pointer. 0 is none. */
 typedef int64_t tr_handle;
 
 /* Called with bytes done and bytes in all, or NULL. */
@@ -73,6 +75,7 @@ pub fn header() -> String {
     for structure in structs() {
         print_struct(&mut text, structure);
     }
+    print_messages(&mut text);
     text.push_str(HANDLE);
     for signature in signatures() {
         print_prototype(&mut text, signature);
@@ -122,6 +125,7 @@ fn print_struct(text: &mut String, structure: &Struct) {
             Kind::U16 => format!("uint16_t {};", field.name),
             Kind::U32 => format!("uint32_t {};", field.name),
             Kind::U64 => format!("uint64_t {};", field.name),
+            Kind::I64 => format!("int64_t {};", field.name),
             Kind::Bytes | Kind::Zeros => format!("uint8_t {}[{}];", field.name, field.size),
         };
         beside(text, &format!("    {declaration:<30}"), field.doc.trim());
@@ -133,6 +137,26 @@ fn print_struct(text: &mut String, structure: &Struct) {
     }
     for line in unbroken(&facts, " ", WIDTH) {
         _ = writeln!(text, "{}", line.replace(GLUE, " "));
+    }
+}
+
+/// What goes into a book and comes out of it.
+fn print_messages(text: &mut String) {
+    text.push_str("\n/* Messages of the book: little-endian; those with a type have it in their first byte. */\n");
+    for (message_type, structure) in messages() {
+        let Some(message_type) = message_type else { continue };
+        let (name, value) = (format!("TYPE_{}", snake(structure.name).to_uppercase()), message_type.to_string());
+        define(text, &name, &value, structure.doc);
+    }
+    for constant in wire::constants() {
+        define(text, constant.name, &number(constant.value), constant.doc);
+    }
+    text.push_str("\n/* Why an order was refused, or ended. */\n");
+    for reason in REASONS {
+        define(text, &format!("REASON_{}", reason.name()), &(*reason as u8).to_string(), reason.text());
+    }
+    for (_, structure) in messages() {
+        print_struct(text, structure);
     }
 }
 

@@ -1,9 +1,10 @@
-//! Documentation: `docs/reference/layout.md` and `docs/reference/errors.md`.
+//! Documentation: `docs/reference/layout.md`, `errors.md` and `wire.md`.
 
 use crate::{Kind, origin};
 use std::fmt::Write as _;
+use tailrace_core::book::{REASONS, wire};
 use tailrace_core::error::CODES;
-use tailrace_core::layout::{CONSTANTS, STRUCTS, layout_hash};
+use tailrace_core::layout::{CONSTANTS, STRUCTS, Struct, layout_hash};
 
 const ABOUT_LAYOUT: &str = "
 # Layout
@@ -25,6 +26,17 @@ is `'ERR_ARGUMENT'` and so on; Python has one subclass of `TailraceError` for ea
 |---|---|---|---|
 ";
 
+const ABOUT_WIRE: &str = "
+# Wire
+
+The messages that go into a book and come out of it. They have fixed sizes and no padding; integers are little-endian,
+`i64` in two's complement. A message has its type in byte 0; a record has none, and stands where it is expected. Fields
+named `zero` are zero, and whoever reads another value there calls the message malformed. Prices are whole ticks.
+
+Types 1 to 31 are clients' and sessions', 32 to 63 are the operator's.
+
+";
+
 /// Structures and constants.
 pub fn layout() -> String {
     let mut text = format!("<!-- {}. -->\n{ABOUT_LAYOUT}", origin(crate::LAYOUT));
@@ -35,15 +47,7 @@ pub fn layout() -> String {
     );
     for structure in STRUCTS {
         _ = writeln!(text, "\n## {}, {} bytes\n", structure.name, structure.size);
-        _ = writeln!(
-            text,
-            "{}\n\n| offset | size | kind | field | what |\n|---|---|---|---|---|",
-            structure.doc.trim()
-        );
-        for field in structure.fields {
-            let (kind, doc) = (Kind::of(field).name(), cell(field.doc));
-            _ = writeln!(text, "| {} | {} | {kind} | `{}` | {doc} |", field.offset, field.size, field.name);
-        }
+        fields(&mut text, structure);
     }
     text.push_str("\n## Constants\n\n| name | value | what |\n|---|---|---|\n");
     for constant in CONSTANTS {
@@ -54,6 +58,38 @@ pub fn layout() -> String {
         _ = writeln!(text, "| `{}` | {value} | {} |", constant.name, cell(constant.doc));
     }
     text
+}
+
+/// The messages of the book, and its reasons.
+pub fn messages() -> String {
+    let mut text = format!("<!-- {}. -->\n{}\n", origin(crate::MESSAGES), ABOUT_WIRE.trim_end());
+    for (message_type, structure) in crate::messages() {
+        let about = message_type.map_or("a record".to_string(), |message_type| format!("type {message_type}"));
+        _ = writeln!(text, "\n## {}, {} bytes, {about}\n", structure.name, structure.size);
+        fields(&mut text, structure);
+    }
+    text.push_str("\n## Numbers\n\n| name | value | what |\n|---|---|---|\n");
+    for constant in wire::constants() {
+        _ = writeln!(text, "| `{}` | {} | {} |", constant.name, constant.value, cell(constant.doc));
+    }
+    text.push_str(
+        "\n## Reasons\n\nBelow 32 stand refusals, which change nothing; from 32 on, ends of orders that had ",
+    );
+    text.push_str("been accepted.\n\n| number | reason | what |\n|---|---|---|\n");
+    for reason in REASONS {
+        _ = writeln!(text, "| {} | `{}` | {} |", *reason as u8, reason.name(), cell(reason.text()));
+    }
+    text
+}
+
+/// What a structure is, and the table of its fields.
+fn fields(text: &mut String, structure: &Struct) {
+    let about = structure.doc.trim();
+    _ = writeln!(text, "{about}\n\n| offset | size | kind | field | what |\n|---|---|---|---|---|");
+    for field in structure.fields {
+        let (kind, doc) = (Kind::of(field).name(), cell(field.doc));
+        _ = writeln!(text, "| {} | {} | {kind} | `{}` | {doc} |", field.offset, field.size, field.name);
+    }
 }
 
 /// The table of codes.

@@ -3,7 +3,8 @@
 //! ```text
 //! core/src/layout.rs, log/layout.rs  STRUCTS, CONSTANTS      ──┐   bindings/native/include/tailrace.h
 //! core/src/error.rs                  CODES                   ──┼─> sdk/generated/, python/src/tailrace/_generated/
-//! bindings/native/src/signatures.rs  SIGNATURES, FLAGS       ──┘   docs/reference/layout.md, docs/reference/errors.md
+//! core/src/book/wire.rs              tables, constants       ──┤   docs/reference/layout.md, errors.md, wire.md
+//! bindings/native/src/signatures.rs  SIGNATURES, FLAGS       ──┘
 //! ```
 //!
 //! Printed files are committed, so that nobody needs Rust to read them; `--check` refuses stale ones. Each printer is
@@ -19,12 +20,14 @@ mod typescript;
 use clap::Parser;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use tailrace_core::book::wire;
 use tailrace_core::layout::{Constant, Field, Struct};
 use tailrace_core::{layout, log};
 
 const LAYOUT: &str = "core/src/layout.rs";
 const LAYOUTS: &str = "core/src/layout.rs and core/src/log/layout.rs";
 const ERRORS: &str = "core/src/error.rs";
+const MESSAGES: &str = "core/src/book";
 const SIGNATURES: &str = "bindings/native/src/signatures.rs";
 const SEVERAL: &str = "core/src and bindings/native/src";
 
@@ -52,12 +55,15 @@ fn files() -> Vec<File> {
         file("bindings/native/include/tailrace.h", c::header()),
         file("sdk/generated/layout.ts", typescript::layout()),
         file("sdk/generated/errors.ts", typescript::errors()),
+        file("sdk/generated/messages.ts", typescript::messages()),
         file("python/src/tailrace/_generated/__init__.py", python::package()),
         file("python/src/tailrace/_generated/layout.py", python::layout()),
         file("python/src/tailrace/_generated/errors.py", python::errors()),
+        file("python/src/tailrace/_generated/messages.py", python::messages()),
         file("python/src/tailrace/_generated/signatures.py", python::signatures()),
         file("docs/reference/layout.md", docs::layout()),
         file("docs/reference/errors.md", docs::errors()),
+        file("docs/reference/wire.md", docs::messages()),
     ]
 }
 
@@ -106,9 +112,14 @@ fn constants() -> impl Iterator<Item = &'static Constant> {
     layout::CONSTANTS.iter().chain(log::layout::CONSTANTS)
 }
 
+/// Every message and record of the book, and its type where it has one.
+fn messages() -> impl Iterator<Item = (Option<u8>, &'static Struct)> {
+    wire::tables().map(|(message_type, structure)| ((*message_type != 0).then_some(*message_type), structure))
+}
+
 /// Every function of the C ABI.
 fn signatures() -> impl Iterator<Item = &'static signatures::Signature> {
-    signatures::SIGNATURES.iter().chain(signatures::logs::SIGNATURES)
+    signatures::SIGNATURES.iter().chain(signatures::logs::SIGNATURES).chain(signatures::books::SIGNATURES)
 }
 
 /// The first line of every printed file, without the language's comment marks.
@@ -123,6 +134,7 @@ enum Kind {
     U16,
     U32,
     U64,
+    I64,
     Bytes,
     Zeros,
 }
@@ -130,10 +142,13 @@ enum Kind {
 impl Kind {
     fn of(field: &Field) -> Self {
         match field.type_name {
-            "AtomicU8" => Self::U8,
-            "AtomicU16" => Self::U16,
-            "AtomicU32" => Self::U32,
-            "AtomicU64" => Self::U64,
+            _ if field.name.starts_with("zero") => Self::Zeros,
+            "AtomicU8" | "u8" => Self::U8,
+            "AtomicU16" | "u16" => Self::U16,
+            "AtomicU32" | "u32" => Self::U32,
+            "AtomicU64" | "u64" => Self::U64,
+            "i64" => Self::I64,
+            name if name.starts_with("[u8;") => Self::Bytes,
             name if name.starts_with("Bytes<") || name == "Payload" => Self::Bytes,
             name if name.starts_with("Zeros<") => Self::Zeros,
             name => panic!("no language knows the type {name} of {}", field.name),
@@ -146,6 +161,7 @@ impl Kind {
             Self::U16 => "u16",
             Self::U32 => "u32",
             Self::U64 => "u64",
+            Self::I64 => "i64",
             Self::Bytes => "bytes",
             Self::Zeros => "zeros",
         }
@@ -182,6 +198,13 @@ fn snake(name: &str) -> String {
     text
 }
 
+/// `client_order_id` as `clientOrderId`.
+fn camel(name: &str) -> String {
+    let mut words = name.split('_');
+    let first = words.next().unwrap_or_default().to_string();
+    words.fold(first, |text, word| text + &word[..1].to_uppercase() + &word[1..])
+}
+
 /// `TIMED_OUT` as `TimedOut`.
 fn pascal(name: &str) -> String {
     let word = |word: &str| word[..1].to_uppercase() + &word[1..].to_lowercase();
@@ -216,6 +239,7 @@ mod tests {
     fn names_change_their_case() {
         assert_eq!(snake("ChannelEntry"), "channel_entry");
         assert_eq!(pascal("TIMED_OUT"), "TimedOut");
+        assert_eq!(camel("client_order_id"), "clientOrderId");
         assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
     }
 }

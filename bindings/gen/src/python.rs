@@ -6,6 +6,7 @@
 use crate::signatures::FLAGS;
 use crate::{Kind, constants, origin, pascal, structs, wrapped};
 use std::fmt::Write as _;
+use tailrace_core::book::{REASONS, wire};
 use tailrace_core::error::{CODES, Code};
 use tailrace_core::layout::layout_hash;
 
@@ -52,6 +53,58 @@ pub fn layout() -> String {
             _ = writeln!(text, "    {}: Final = Field({}, {}, \"{kind}\")", field.name, field.offset, field.size);
         }
     }
+    text
+}
+
+const SHAPES: &str = r#"
+
+class Shape(NamedTuple):
+    """A message or a record: its type in byte 0, or None; its bytes; its fields, but for the type."""
+
+    type: int | None
+    size: int
+    fields: Mapping[str, Field]
+"#;
+
+/// The messages of the book: offsets, sizes, numbers and reasons.
+pub fn messages() -> String {
+    let mut text = format!("# {}.\n", origin(crate::MESSAGES));
+    text.push_str("\"\"\"Every message of the book.\"\"\"\n\n");
+    text.push_str("from collections.abc import Mapping\nfrom typing import Final, NamedTuple\n\n");
+    text.push_str("from .layout import Field\n\n");
+    for constant in wire::constants() {
+        comment(&mut text, "", constant.doc);
+        let value = if constant.value > 0xFFFF_FFFF {
+            format!("0x{:016X}", constant.value)
+        } else {
+            constant.value.to_string()
+        };
+        _ = writeln!(text, "{}: Final = {value}", constant.name);
+    }
+    text.push_str("\n# Why an order was refused, or ended.\nREASONS: Final[Mapping[str, int]] = {\n");
+    for reason in REASONS {
+        _ = writeln!(text, "    \"{}\": {},", reason.name(), *reason as u8);
+    }
+    text.push_str("}\n\n# The same in words.\nREASON_TEXTS: Final[Mapping[str, str]] = {\n");
+    for reason in REASONS {
+        _ = writeln!(text, "    \"{}\": {:?},", reason.name(), reason.text());
+    }
+    text.push_str("}\n");
+    text.push_str(SHAPES);
+    text.push_str("\n\n# Every message and record by its name.\nMESSAGES: Final[Mapping[str, Shape]] = {\n");
+    for (message_type, structure) in crate::messages() {
+        comment(&mut text, "    ", structure.doc);
+        let message_type = message_type.map_or("None".to_string(), |message_type| message_type.to_string());
+        _ = writeln!(text, "    \"{}\": Shape(\n        {message_type},", structure.name);
+        _ = writeln!(text, "        {},\n        {{", structure.size);
+        for field in structure.fields.iter().filter(|field| field.name != "message_type") {
+            comment(&mut text, "            ", field.doc);
+            let kind = Kind::of(field).name();
+            _ = writeln!(text, "            \"{}\": Field({}, {}, \"{kind}\"),", field.name, field.offset, field.size);
+        }
+        text.push_str("        },\n    ),\n");
+    }
+    text.push_str("}\n");
     text
 }
 

@@ -2,8 +2,9 @@
 //!
 //! A number above 2^53 is printed as a bigint, for a JavaScript number would round it.
 
-use crate::{Kind, constants, origin, structs, wrapped};
+use crate::{Kind, camel, constants, origin, structs, wrapped};
 use std::fmt::Write as _;
+use tailrace_core::book::{REASONS, wire};
 use tailrace_core::error::{CODES, Code};
 use tailrace_core::layout::{self, layout_hash};
 use tailrace_core::log;
@@ -81,6 +82,50 @@ pub fn errors() -> String {
     table(&mut text, "What happened.", "TEXTS", start, |code| quoted(code.text()));
     table(&mut text, "What to do next.", "ADVICE", start, |code| quoted(code.advice()));
     text
+}
+
+/// The messages of the book: offsets, sizes, numbers and reasons.
+pub fn messages() -> String {
+    let mut text = format!("// {}.\n", origin(crate::MESSAGES));
+    for constant in wire::constants() {
+        let value = match constant.value {
+            0..=0x1F_FFFF_FFFF_FFFF => constant.value.to_string(),
+            value => format!("0x{value:x}n"),
+        };
+        text.push('\n');
+        comment(&mut text, "", constant.doc);
+        _ = writeln!(text, "export const {} = {value};", constant.name);
+    }
+    text.push_str("\n/** Why an order was refused, or ended. */\nexport const REASONS = {\n");
+    for reason in REASONS {
+        _ = writeln!(text, "  /** {} */\n  {}: {},", sentence(reason.text()), reason.name(), *reason as u8);
+    }
+    text.push_str("} as const;\n\n/** The same in words. */\n");
+    text.push_str("export const REASON_TEXTS: Readonly<Record<keyof typeof REASONS, string>> = {\n");
+    for reason in REASONS {
+        _ = writeln!(text, "  {}: {},", reason.name(), quoted(reason.text()));
+    }
+    text.push_str("};\n\n/** Every message and record by its name; those with a type have it in byte 0. */\n");
+    text.push_str("export const MESSAGES = {\n");
+    for (message_type, structure) in crate::messages() {
+        comment(&mut text, "  ", structure.doc);
+        let message_type = message_type.map_or("undefined".to_string(), |message_type| message_type.to_string());
+        _ = writeln!(text, "  {}: {{\n    type: {message_type},\n    size: {},", structure.name, structure.size);
+        text.push_str("    fields: {\n");
+        for field in structure.fields.iter().filter(|field| field.name != "message_type") {
+            comment(&mut text, "      ", field.doc);
+            let (name, kind) = (camel(field.name), Kind::of(field).name());
+            _ = writeln!(text, "      {name}: {{ offset: {}, size: {}, kind: '{kind}' }},", field.offset, field.size);
+        }
+        text.push_str("    },\n  },\n");
+    }
+    text.push_str("} as const;\n");
+    text
+}
+
+/// With a capital letter and a full stop.
+fn sentence(text: &str) -> String {
+    text[..1].to_uppercase() + &text[1..] + "."
 }
 
 /// Single quotes, unless the text has one.

@@ -8,7 +8,7 @@
 //! state of a place   generation 56 bits | kind 4 (0 free) | 2 unused | closing 1 | busy 1
 //! ```
 //!
-//! Producers and consumers belong to one thread at a time. Whoever wants one exchanges its idle state for the same with
+//! Producers, consumers and books belong to one thread at a time. Whoever wants one exchanges its idle state for the same with
 //! BUSY (one CAS, no lock and no allocation: this is the hot path) and takes BUSY away afterwards; a second caller in
 //! between gets an error of that name. Regions, logs and recorders are shared by nature: callers hold their place only
 //! while they clone what is in it, and wait for each other.
@@ -34,6 +34,7 @@ use tailrace_core::recorded::Recorder;
 use tailrace_core::region::{Producer, Region};
 use tailrace_core::sync::{AtomicU32, AtomicU64, Ordering, spin_hint};
 
+use crate::book::Seat;
 use crate::reader::Reader;
 
 /// A recorder, which whoever looks at it or closes it locks.
@@ -60,6 +61,8 @@ pub enum Handle {
     Recorder(SharedRecorder),
     /// A log.
     Log(Log),
+    /// A book.
+    Book(Box<Seat>),
 }
 
 /// What kind of thing a handle stands for.
@@ -76,6 +79,8 @@ pub enum Kind {
     Recorder = 4,
     /// A log.
     Log = 5,
+    /// A book.
+    Book = 6,
 }
 
 impl Kind {
@@ -86,6 +91,7 @@ impl Kind {
             Self::Consumer => "consumer",
             Self::Recorder => "recorder",
             Self::Log => "log",
+            Self::Book => "book",
         }
     }
 
@@ -96,6 +102,7 @@ impl Kind {
             3 => Some(Self::Consumer),
             4 => Some(Self::Recorder),
             5 => Some(Self::Log),
+            6 => Some(Self::Book),
             _ => None,
         }
     }
@@ -109,6 +116,7 @@ impl Handle {
             Self::Consumer(_) => Kind::Consumer,
             Self::Recorder(_) => Kind::Recorder,
             Self::Log(_) => Kind::Log,
+            Self::Book(_) => Kind::Book,
         }
     }
 }
@@ -245,14 +253,20 @@ fn refusal(handle: i64, wanted: Kind, state: u64) -> Error {
     }
 }
 
-/// A producer in use by this thread.
-pub struct ProducerGuard(Guard);
-
-/// A consumer in use by this thread.
-pub struct ConsumerGuard(Guard);
-
 macro_rules! guard {
-    ($guard:ident, $kind:ident, $content:ident) => {
+    ($find:ident, $guard:ident, $kind:ident, $content:ident) => {
+        #[doc = concat!("A ", stringify!($find), " in use by this thread.")]
+        pub struct $guard(Guard);
+
+        #[doc = concat!("The ", stringify!($find), " of `handle`, for this thread alone.")]
+        ///
+        /// # Errors
+        /// `BUSY` while another thread uses it, `CLOSED`, `ARGUMENT` for a handle of another kind.
+        #[inline(always)]
+        pub fn $find(handle: i64) -> Result<$guard> {
+            take_hold(handle, Kind::$kind).map($guard)
+        }
+
         impl $guard {
             /// What tells whether the handle is closed while this guard has it.
             pub fn closing(&self) -> Closing {
@@ -284,26 +298,9 @@ macro_rules! guard {
         }
     };
 }
-guard!(ProducerGuard, Producer, Producer);
-guard!(ConsumerGuard, Consumer, Reader);
-
-/// The producer of `handle`, for this thread alone.
-///
-/// # Errors
-/// `BUSY` while another thread uses it, `CLOSED`, `ARGUMENT` for a handle of another kind.
-#[inline(always)]
-pub fn producer(handle: i64) -> Result<ProducerGuard> {
-    take_hold(handle, Kind::Producer).map(ProducerGuard)
-}
-
-/// The consumer of `handle`, for this thread alone.
-///
-/// # Errors
-/// `BUSY` while another thread uses it, `CLOSED`, `ARGUMENT` for a handle of another kind.
-#[inline(always)]
-pub fn consumer(handle: i64) -> Result<ConsumerGuard> {
-    take_hold(handle, Kind::Consumer).map(ConsumerGuard)
-}
+guard!(producer, ProducerGuard, Producer, Producer);
+guard!(consumer, ConsumerGuard, Consumer, Reader);
+guard!(book, BookGuard, Book, Seat);
 
 /// Calls `call` with the producer of `handle`.
 ///

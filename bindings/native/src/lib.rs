@@ -4,6 +4,7 @@
 //! once and [`abi`] fills it. A panic never crosses the border: it becomes `INTERNAL`.
 
 pub mod abi;
+pub mod book;
 pub mod handles;
 pub mod node;
 pub mod notify;

@@ -13,7 +13,7 @@
 
 use core::ffi::c_char;
 
-/// A region, a producer, a consumer, a recorder or a log: index and generation, never a pointer. 0 is none.
+/// A region, a producer, a consumer, a recorder, a log or a book: index and generation, never a pointer. 0 is none.
 pub type Handle = i64;
 
 /// Called with bytes done and bytes in all, or NULL.
@@ -143,6 +143,10 @@ flags! {
 /// Logs and recorded channels.
 #[path = "signatures/logs.rs"]
 pub mod logs;
+
+/// Books.
+#[path = "signatures/books.rs"]
+pub mod books;
 
 signatures! {
     /// Version of the library: major * 65,536 + minor * 256 + patch.
@@ -445,10 +449,10 @@ signatures! {
         /// A consumer.
         consumer: Handle,
     ) -> i64;
-    /// Closes a producer, consumer, recorder or log; what a consumer has claimed and not released goes to others, flagged
+    /// Closes a producer, consumer, recorder, log or book; what a consumer has claimed and not released goes to others, flagged
     /// as delivered again. A recorder records what is there, a log writes what waits; their errors are told.
     fn tr_close(
-        /// A producer, a consumer, a recorder or a log.
+        /// A producer, a consumer, a recorder, a log or a book.
         handle: Handle,
     ) -> i64;
 }

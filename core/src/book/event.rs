@@ -20,84 +20,72 @@
 //! an event belongs to, hence its time, and where a batch of market messages ends.
 
 use super::message::ExecutionReport;
+use super::wire::structures;
+use crate::schema::{Constant, constants};
 
-/// `exec_type` of an event without a report.
-pub const EXEC_NONE: u8 = 0;
-/// The order was accepted.
-pub const EXEC_ACCEPTED: u8 = 1;
-/// A trade, one report a side.
-pub const EXEC_FILL: u8 = 2;
-/// What was left is gone.
-pub const EXEC_CANCELLED: u8 = 3;
-/// The command changed nothing.
-pub const EXEC_REJECTED: u8 = 4;
-/// The order has another total, price and id.
-pub const EXEC_REPLACED: u8 = 5;
-/// Self-trade prevention took some of it away.
-pub const EXEC_DECREMENTED: u8 = 6;
-/// A mass cancel is done.
-pub const EXEC_MASS_CANCEL_DONE: u8 = 7;
-
-/// `flags`: the order sells.
-pub const REPORT_SELL: u8 = 1;
-/// `flags`: the order rested.
-pub const REPORT_MAKER: u8 = 2;
-/// `flags`: nothing is left of the order.
-pub const REPORT_DONE: u8 = 4;
-/// `flags`: sent before; set by the gateway.
-pub const REPORT_REPEAT: u8 = 8;
-/// `flags` of an event, never of a report: the command's last event.
-pub const EVENT_LAST: u8 = 0x80;
-
-/// One event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(C, align(64))]
-pub struct Event {
-    /// The letter of the market message, or 0.
-    pub market: u8,
-    /// `EXEC_*`; 0: no report.
-    pub exec_type: u8,
-    /// The number of a reason.
-    pub reason: u8,
-    /// `REPORT_*` bits and [`EVENT_LAST`].
-    pub flags: u8,
-    /// Whom the report is for.
-    pub account: u32,
-    /// Of the report, dense per account; 0 in a rejection.
-    pub sequence: u64,
-    /// Of the order or command.
-    pub client_order_id: u64,
-    /// See the tables above and [`ExecutionReport`].
-    pub reference: u64,
-    /// Ticks.
-    pub price: i64,
-    /// Units.
-    pub quantity: u64,
-    /// Dense over market messages; 0: none.
-    pub market_sequence: u64,
-    /// Public id of the order.
-    pub order_id: u64,
+constants! {
+    /// Kind of report: there is none.
+    pub const EXEC_NONE: u8 = 0;
+    /// Kind of report: the order was accepted.
+    pub const EXEC_ACCEPTED: u8 = 1;
+    /// Kind of report: a trade, one report a side.
+    pub const EXEC_FILL: u8 = 2;
+    /// Kind of report: what was left is gone.
+    pub const EXEC_CANCELLED: u8 = 3;
+    /// Kind of report: the command changed nothing.
+    pub const EXEC_REJECTED: u8 = 4;
+    /// Kind of report: the order has another total, price and id.
+    pub const EXEC_REPLACED: u8 = 5;
+    /// Kind of report: self-trade prevention took some of it away.
+    pub const EXEC_DECREMENTED: u8 = 6;
+    /// Kind of report: a mass cancel is done.
+    pub const EXEC_MASS_CANCEL_DONE: u8 = 7;
+    /// Flag of a report: the order sells.
+    pub const REPORT_SELL: u8 = 1;
+    /// Flag of a report: the order rested.
+    pub const REPORT_MAKER: u8 = 2;
+    /// Flag of a report: nothing is left of the order.
+    pub const REPORT_DONE: u8 = 4;
+    /// Flag of a report: sent before; set by the gateway.
+    pub const REPORT_REPEAT: u8 = 8;
+    /// Flag of an event, never of a report: the command's last event.
+    pub const EVENT_LAST: u8 = 0x80;
 }
 
-const _: () = assert!(size_of::<Event>() == 64 && core::mem::offset_of!(Event, market_sequence) == 48);
+structures! {
+    /// The layout of an event.
+    EVENTS {
+        /// What a book says: an execution report, a market message, or both in one.
+        pub struct Event: 64 align 64 {
+            /// The letter of the market message, or 0.
+            0 => market: u8,
+            /// `EXEC_*`; 0: no report.
+            1 => exec_type: u8,
+            /// The number of a reason.
+            2 => reason: u8,
+            /// `REPORT_*` bits and `EVENT_LAST`.
+            3 => flags: u8,
+            /// Whom the report is for.
+            4 => account: u32,
+            /// Of the report, dense per account; 0 in a rejection.
+            8 => sequence: u64,
+            /// Of the order or command.
+            16 => client_order_id: u64,
+            /// As in an execution report; of a market message: match id, new order id, or state.
+            24 => reference: u64,
+            /// Ticks.
+            32 => price: i64,
+            /// Units.
+            40 => quantity: u64,
+            /// Dense over market messages; 0: none.
+            48 => market_sequence: u64,
+            /// Public id of the order.
+            56 => order_id: u64,
+        }
+    }
+}
 
 impl Event {
-    /// An event that says nothing.
-    pub const BLANK: Self = Self {
-        market: 0,
-        exec_type: 0,
-        reason: 0,
-        flags: 0,
-        account: 0,
-        sequence: 0,
-        client_order_id: 0,
-        reference: 0,
-        price: 0,
-        quantity: 0,
-        market_sequence: 0,
-        order_id: 0,
-    };
-
     /// Whether it is the last event of its command.
     pub const fn is_last(&self) -> bool {
         self.flags & EVENT_LAST != 0

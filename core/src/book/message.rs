@@ -6,196 +6,127 @@
 //! are commands too, since the journal must hold everything that changes the book.
 
 use super::reason::Reason;
-use crate::schema::{Field, Struct};
+use super::wire::structures;
+use crate::schema::{Constant, constants};
 
-macro_rules! messages {
-    ($($(#[doc = $about:literal])* pub struct $name:ident: $size:literal type $type:literal {
-        $($(#[doc = $doc:literal])* $offset:literal => $field:ident: $field_type:ty,)*
-    })*) => {
-        $(
-            $(#[doc = $about])*
-            #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-            #[repr(C)]
-            pub struct $name {
-                /// The type: `TYPE`.
-                pub message_type: u8,
-                $($(#[doc = $doc])* pub $field: $field_type,)*
-            }
+structures! {
+    /// Every message of this file, in file order; the type stands at offset 0.
+    MESSAGES {
+        /// A new order.
+        pub struct NewOrder: 32 type 1 {
+            /// 1 buy, 2 sell.
+            1 => side: u8,
+            /// Low nibble 1 limit, 2 market; high nibble 0 GTC, 1 IOC, 2 FOK.
+            2 => order_type: u8,
+            /// Bit 0 post-only; bits 1 to 3 self-trade prevention: 0 none, 1 newest, 2 oldest, 3 both, 4 decrement.
+            3 => flags: u8,
+            /// The account.
+            4 => account: u32,
+            /// Above the account's last one.
+            8 => client_order_id: u64,
+            /// Ticks; 0 in a market order.
+            16 => price: i64,
+            /// Units.
+            24 => quantity: u64,
+        }
 
-            impl $name {
-                /// What byte 0 says.
-                pub const TYPE: u8 = $type;
-                /// Bytes.
-                pub const SIZE: usize = $size;
-                /// The message with nothing but its type: `NewOrder { account: 7, ..NewOrder::BLANK }`.
-                pub const BLANK: Self = Self { message_type: $type, $($field: 0,)* };
+        /// Takes a live order away.
+        pub struct CancelOrder: 16 type 2 {
+            /// Zero.
+            1 => flags: u8,
+            /// Zero.
+            2 => zero: u16,
+            /// The account.
+            4 => account: u32,
+            /// Of the live order.
+            8 => client_order_id: u64,
+        }
 
-                /// The wire image.
-                pub fn encode(&self) -> [u8; $size] {
-                    let mut bytes = [0; $size];
-                    bytes[0] = $type;
-                    $(bytes[$offset..$offset + size_of::<$field_type>()].copy_from_slice(&self.$field.to_le_bytes());)*
-                    bytes
-                }
+        /// What became of a command, and of the orders it met.
+        pub struct ExecutionReport: 48 type 3 {
+            /// 1 accepted, 2 fill, 3 cancelled, 4 rejected, 5 replaced, 6 decremented, 7 mass-cancel done.
+            1 => exec_type: u8,
+            /// The number of a reason.
+            2 => reason: u8,
+            /// Bit 0 sell, 1 maker, 2 done (leaves 0), 3 repeat.
+            3 => flags: u8,
+            /// The account.
+            4 => account: u32,
+            /// Dense per account, from 1; 0 in a rejection, which is no part of the account's history.
+            8 => sequence: u64,
+            /// Of the order, or of the command that was rejected.
+            16 => client_order_id: u64,
+            /// Accepted: public order id; fill: match id; replaced: previous client order id; else 0.
+            24 => reference: u64,
+            /// Ticks; of a fill, the resting order's price.
+            32 => price: i64,
+            /// Accepted: of the order; replaced: new leaves; fill, cancelled, decremented: that amount; done: orders.
+            40 => quantity: u64,
+        }
 
-                /// The message of a wire image; byte 0 is not looked at.
-                pub fn decode(bytes: &[u8; $size]) -> Self {
-                    Self {
-                        message_type: $type,
-                        $($field: {
-                            let mut part = [0; size_of::<$field_type>()];
-                            part.copy_from_slice(&bytes[$offset..$offset + size_of::<$field_type>()]);
-                            <$field_type>::from_le_bytes(part)
-                        },)*
-                    }
-                }
-            }
+        /// Gives a live order another total, price and id.
+        pub struct Replace: 40 type 4 {
+            /// As in a new order.
+            1 => flags: u8,
+            /// Zero.
+            2 => zero: u16,
+            /// The account.
+            4 => account: u32,
+            /// Of the live order.
+            8 => client_order_id: u64,
+            /// Above the account's last one.
+            16 => new_client_order_id: u64,
+            /// Ticks.
+            24 => price: i64,
+            /// The new total, what was executed included.
+            32 => quantity: u64,
+        }
 
-            const _: () = {
-                assert!(size_of::<$name>() == $size);
-                let mut end = 1;
-                $(
-                    assert!(core::mem::offset_of!($name, $field) == $offset && end == $offset);
-                    end += size_of::<$field_type>();
-                )*
-                assert!(end == $size);
-            };
-        )*
+        /// Takes all live orders of an account away.
+        pub struct MassCancel: 16 type 5 {
+            /// 0 both, 1 buy, 2 sell.
+            1 => side: u8,
+            /// Zero.
+            2 => zero: u16,
+            /// The account.
+            4 => account: u32,
+            /// Above the account's last one; 0: without an id, as the exchange's own (cancel on disconnect).
+            8 => client_order_id: u64,
+        }
 
-        /// Every message of this file, in file order; the type stands at offset 0.
-        pub static MESSAGES: &[(u8, Struct)] = &[$(($type, Struct {
-            name: stringify!($name),
-            size: $size,
-            doc: concat!($($about),*),
-            fields: &[
-                Field { name: "message_type", offset: 0, size: 1, type_name: "u8", doc: " The type." },
-                $(Field {
-                    name: stringify!($field),
-                    offset: $offset,
-                    size: size_of::<$field_type>(),
-                    type_name: stringify!($field_type),
-                    doc: concat!($($doc),*),
-                },)*
-            ],
-        }),)*];
-    };
-}
+        /// Halts or resumes trading.
+        pub struct SetState: 8 type 32 {
+            /// 0 trading, 1 halted.
+            1 => state: u8,
+            /// Zero.
+            2 => zero: u16,
+            /// Zero.
+            4 => zero_word: u32,
+        }
 
-messages! {
-    /// A new order.
-    pub struct NewOrder: 32 type 1 {
-        /// 1 buy, 2 sell.
-        1 => side: u8,
-        /// Low nibble 1 limit, 2 market; high nibble 0 GTC, 1 IOC, 2 FOK.
-        2 => order_type: u8,
-        /// Bit 0 post-only; bits 1 to 3 self-trade prevention: 0 none, 1 newest, 2 oldest, 3 both, 4 decrement.
-        3 => flags: u8,
-        /// The account.
-        4 => account: u32,
-        /// Above the account's last one.
-        8 => client_order_id: u64,
-        /// Ticks; 0 in a market order.
-        16 => price: i64,
-        /// Units.
-        24 => quantity: u64,
-    }
+        /// Sets the limits that new orders and replaces meet from now on.
+        pub struct SetLimits: 24 type 33 {
+            /// Zero.
+            1 => zero_byte: u8,
+            /// Zero.
+            2 => zero: u16,
+            /// Resting orders an account may have; 0: no limit.
+            4 => open_orders_max: u32,
+            /// Quantity of one order; 0: as much as the book can count.
+            8 => quantity_max: u64,
+            /// How far from the last trade a command may trade, ticks; 0: no collar.
+            16 => collar_ticks: u64,
+        }
 
-    /// Takes a live order away.
-    pub struct CancelOrder: 16 type 2 {
-        /// Zero.
-        1 => flags: u8,
-        /// Zero.
-        2 => zero: u16,
-        /// The account.
-        4 => account: u32,
-        /// Of the live order.
-        8 => client_order_id: u64,
-    }
-
-    /// What became of a command, and of the orders it met.
-    pub struct ExecutionReport: 48 type 3 {
-        /// 1 accepted, 2 fill, 3 cancelled, 4 rejected, 5 replaced, 6 decremented, 7 mass-cancel done.
-        1 => exec_type: u8,
-        /// The number of a reason.
-        2 => reason: u8,
-        /// Bit 0 sell, 1 maker, 2 done (leaves 0), 3 repeat.
-        3 => flags: u8,
-        /// The account.
-        4 => account: u32,
-        /// Dense per account, from 1; 0 in a rejection, which is no part of the account's history.
-        8 => sequence: u64,
-        /// Of the order, or of the command that was rejected.
-        16 => client_order_id: u64,
-        /// Accepted: public order id; fill: match id; replaced: previous client order id; else 0.
-        24 => reference: u64,
-        /// Ticks; of a fill, the resting order's price.
-        32 => price: i64,
-        /// Accepted: of the order; replaced: new leaves; fill, cancelled, decremented: that amount; done: orders.
-        40 => quantity: u64,
-    }
-
-    /// Gives a live order another total, price and id.
-    pub struct Replace: 40 type 4 {
-        /// As in a new order.
-        1 => flags: u8,
-        /// Zero.
-        2 => zero: u16,
-        /// The account.
-        4 => account: u32,
-        /// Of the live order.
-        8 => client_order_id: u64,
-        /// Above the account's last one.
-        16 => new_client_order_id: u64,
-        /// Ticks.
-        24 => price: i64,
-        /// The new total, what was executed included.
-        32 => quantity: u64,
-    }
-
-    /// Takes all live orders of an account away.
-    pub struct MassCancel: 16 type 5 {
-        /// 0 both, 1 buy, 2 sell.
-        1 => side: u8,
-        /// Zero.
-        2 => zero: u16,
-        /// The account.
-        4 => account: u32,
-        /// Above the account's last one; 0: without an id, as the exchange's own (cancel on disconnect).
-        8 => client_order_id: u64,
-    }
-
-    /// Halts or resumes trading.
-    pub struct SetState: 8 type 32 {
-        /// 0 trading, 1 halted.
-        1 => state: u8,
-        /// Zero.
-        2 => zero: u16,
-        /// Zero.
-        4 => zero_word: u32,
-    }
-
-    /// Sets the limits that new orders and replaces meet from now on.
-    pub struct SetLimits: 24 type 33 {
-        /// Zero.
-        1 => zero_byte: u8,
-        /// Zero.
-        2 => zero: u16,
-        /// Resting orders an account may have; 0: no limit.
-        4 => open_orders_max: u32,
-        /// Quantity of one order; 0: as much as the book can count.
-        8 => quantity_max: u64,
-        /// How far from the last trade a command may trade, ticks; 0: no collar.
-        16 => collar_ticks: u64,
-    }
-
-    /// Turns the kill switch of an account on or off.
-    pub struct SetKilled: 8 type 34 {
-        /// 0 off, 1 on.
-        1 => is_killed: u8,
-        /// Zero.
-        2 => zero: u16,
-        /// The account.
-        4 => account: u32,
+        /// Turns the kill switch of an account on or off.
+        pub struct SetKilled: 8 type 34 {
+            /// 0 off, 1 on.
+            1 => is_killed: u8,
+            /// Zero.
+            2 => zero: u16,
+            /// The account.
+            4 => account: u32,
+        }
     }
 }
 
@@ -263,24 +194,41 @@ pub struct Command {
     pub message: Message,
 }
 
-/// Bit 0 of `flags`: the order must not trade at once.
-pub const FLAG_POST_ONLY: u8 = 1;
-/// `flags` of a well-formed message lie below this.
-pub const FLAGS_END: u8 = 10;
+constants! {
+    /// Side of a new order, and of a mass cancel: bids.
+    pub const SIDE_BUY: u8 = Side::Buy as u8;
+    /// Side of a new order, and of a mass cancel: asks.
+    pub const SIDE_SELL: u8 = Side::Sell as u8;
+    /// Side of a mass cancel: both.
+    pub const SIDE_BOTH: u8 = 0;
+    /// Flag of an order: it must not trade at once.
+    pub const FLAG_POST_ONLY: u8 = 1;
+    /// Flag of an order that meets one of its own account: the incoming remainder is cancelled.
+    pub const FLAG_STP_NEWEST: u8 = SelfTrade::Newest.flags();
+    /// Flag of an order that meets one of its own account: the resting one is cancelled, and the incoming goes on.
+    pub const FLAG_STP_OLDEST: u8 = SelfTrade::Oldest.flags();
+    /// Flag of an order that meets one of its own account: both are cancelled.
+    pub const FLAG_STP_BOTH: u8 = SelfTrade::Both.flags();
+    /// Flag of an order that meets one of its own account: both lose the smaller quantity without a trade.
+    pub const FLAG_STP_DECREMENT: u8 = SelfTrade::Decrement.flags();
+    /// Flags of a well-formed order lie below this.
+    pub const FLAGS_END: u8 = 10;
+    /// Type of an order, low nibble: limit.
+    pub const ORDER_LIMIT: u8 = 1;
+    /// Type of an order, low nibble: market.
+    pub const ORDER_MARKET: u8 = 2;
+    /// Type of an order, high nibble: good till cancelled.
+    pub const ORDER_GTC: u8 = 0x00;
+    /// Type of an order, high nibble: immediate or cancel.
+    pub const ORDER_IOC: u8 = 0x10;
+    /// Type of an order, high nibble: fill or kill.
+    pub const ORDER_FOK: u8 = 0x20;
+    /// Prices lie strictly between minus this and this, so that no difference of two overflows.
+    pub const PRICE_LIMIT: i64 = 1 << 62;
+}
+
 /// Where self-trade prevention starts in `flags`.
 pub const FLAG_SELF_TRADE_SHIFT: u8 = 1;
-/// Limit and market, the low nibble of `order_type`.
-pub const ORDER_LIMIT: u8 = 1;
-/// See [`ORDER_LIMIT`].
-pub const ORDER_MARKET: u8 = 2;
-/// Good till cancelled, the high nibble of `order_type`.
-pub const ORDER_GTC: u8 = 0x00;
-/// Immediate or cancel.
-pub const ORDER_IOC: u8 = 0x10;
-/// Fill or kill.
-pub const ORDER_FOK: u8 = 0x20;
-/// Prices lie strictly between minus this and this, so that no difference of two overflows.
-pub const PRICE_LIMIT: i64 = 1 << 62;
 
 /// What happens when an order meets one of its own account; the incoming order's mode rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

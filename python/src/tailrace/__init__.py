@@ -21,6 +21,7 @@ Full and empty are answers (False, 0, an empty batch), not errors. Everything el
 
 from time import time_ns as now
 
+from . import wire
 from ._generated.errors import (
     ArgumentError,
     BusyError,
@@ -43,6 +44,7 @@ from ._generated.errors import (
     VersionError,
 )
 from .batch import HEADER, Batch, Message
+from .book import Book, BookAccount, Level
 from .consumer import Batches, Consumer, Taken
 from .log import Log
 from .log_reader import LogReader
@@ -56,6 +58,8 @@ __all__ = [
     "ArgumentError",
     "Batch",
     "Batches",
+    "Book",
+    "BookAccount",
     "BusyError",
     "ClosedError",
     "Consumer",
@@ -68,6 +72,7 @@ __all__ = [
     "GroupStat",
     "InternalError",
     "IoError",
+    "Level",
     "Log",
     "LogReader",
     "LogStat",
@@ -89,4 +94,5 @@ __all__ = [
     "Verified",
     "VersionError",
     "now",
+    "wire",
 ]

@@ -34,6 +34,13 @@ class Library:
     """The functions of the native library, each bound once."""
 
     __slots__ = (
+        "book_account",
+        "book_apply",
+        "book_create",
+        "book_depth",
+        "book_restore",
+        "book_snapshot",
+        "book_state",
         "channels",
         "close",
         "commit",
@@ -118,6 +125,9 @@ class Library:
         self.log_stat = bound(waiting, "tr_log_stat")
         self.log_verify = bound(waiting, "tr_log_verify")
         self.log_repair = bound(waiting, "tr_log_repair")
+        self.book_create = bound(waiting, "tr_book_create")
+        self.book_restore = bound(waiting, "tr_book_restore")
+        self.book_snapshot = bound(waiting, "tr_book_snapshot")
         # What reads a log may wait for a disk.
         self.poll_waiting = bound(waiting, "tr_poll", records)
         self.take_waiting = bound(waiting, "tr_take", records)
@@ -135,6 +145,10 @@ class Library:
         self.depth = bound(keeping, "tr_depth")
         self.position = bound(keeping, "tr_position")
         self.log_sequences = bound(keeping, "tr_log_sequences")
+        self.book_apply = bound(keeping, "tr_book_apply")
+        self.book_state = bound(keeping, "tr_book_state")
+        self.book_account = bound(keeping, "tr_book_account")
+        self.book_depth = bound(keeping, "tr_book_depth")
         self.last_error = bound(keeping, "tr_last_error")
         self.last_value = bound(keeping, "tr_last_value")
         self.version = bound(keeping, "tr_version")

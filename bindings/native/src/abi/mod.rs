@@ -12,6 +12,7 @@
 //! Whoever sleeps (`tr_wait`, `tr_send`) does so in naps of [`NAP`], because a `tr_close` by another thread cannot drop
 //! what a sleeper is using: it marks the handle, and the sleeper notices at the end of its nap.
 
+pub mod book;
 mod consumer;
 mod errors;
 pub mod log;
@@ -26,8 +27,11 @@ use std::time::{Duration, Instant};
 
 use tailrace_core::error::{Code, Error, Result};
 
-use crate::signatures::{Functions, logs};
+use crate::signatures::{Functions, books, logs};
 
+pub use book::{
+    tr_book_account, tr_book_apply, tr_book_create, tr_book_depth, tr_book_restore, tr_book_snapshot, tr_book_state,
+};
 pub use consumer::{tr_depth, tr_keep, tr_open_consumer, tr_poll, tr_release, tr_take};
 pub use errors::{tr_error_text, tr_last_error, tr_last_value};
 pub use log::{
@@ -101,6 +105,17 @@ pub static LOG_FUNCTIONS: logs::Functions = logs::Functions {
     tr_log_stat,
     tr_log_verify,
     tr_log_repair,
+};
+
+/// Every function of the table of books.
+pub static BOOK_FUNCTIONS: books::Functions = books::Functions {
+    tr_book_create,
+    tr_book_restore,
+    tr_book_apply,
+    tr_book_state,
+    tr_book_account,
+    tr_book_depth,
+    tr_book_snapshot,
 };
 
 /// Longest sleep between two looks at whether the handle was closed.

@@ -16,13 +16,14 @@ use napi::sys;
 use tailrace_core::error::{Code, Error, Result};
 use tailrace_core::region::{Packed, Polled, Producer};
 
+use super::books;
 use super::desk::Desk;
 use super::environment::{Environment, typed_array};
 use crate::handles::{self, Kind};
 use crate::reader::Reader;
 
 /// The names under which JavaScript finds the callbacks.
-pub const CALLS: [(&str, sys::napi_callback); 15] = [
+pub const CALLS: [(&str, sys::napi_callback); 17] = [
     ("now", Some(now)),
     ("writeStaged", Some(write_staged)),
     ("write", Some(write)),
@@ -38,6 +39,8 @@ pub const CALLS: [(&str, sys::napi_callback); 15] = [
     ("isDurable", Some(is_durable)),
     ("wait", Some(wait)),
     ("cancel", Some(cancel)),
+    ("bookApply", Some(books::apply)),
+    ("bookState", Some(books::state)),
 ];
 
 /// Runs a callback, and leaves its answer on the desk.
@@ -45,7 +48,7 @@ pub const CALLS: [(&str, sys::napi_callback); 15] = [
 /// # Safety
 /// As Node calls it: `info` belongs to a function that was registered with its environment.
 #[inline(always)]
-unsafe fn call(
+pub(super) unsafe fn call(
     env: sys::napi_env,
     info: sys::napi_callback_info,
     body: impl FnOnce(&Environment, Desk) -> Result<i32>,
@@ -65,24 +68,43 @@ unsafe fn call(
     ptr::null_mut()
 }
 
-/// The bytes of the `Uint8Array` that a callback was given.
+/// The bytes of the `Uint8Array`s that a callback was given.
 ///
 /// # Safety
-/// `info` is of this call; nobody changes the bytes during it, for calls run on the environment's thread.
+/// `info` is of this call; nobody changes the bytes during it, for calls run on the environment's thread; the arrays do
+/// not overlap.
+#[inline(always)]
+pub(super) unsafe fn all_bytes<'a, const COUNT: usize>(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+) -> Result<[&'a mut [u8]; COUNT]> {
+    let (mut count, mut values, nothing) = (COUNT, [ptr::null_mut(); COUNT], ptr::null_mut());
+    // SAFETY: the caller's promise, and pointers to locals.
+    unsafe { sys::napi_get_cb_info(env, info, &raw mut count, values.as_mut_ptr(), nothing, ptr::null_mut()) };
+    let mut all = [(); COUNT].map(|()| <&mut [u8]>::default());
+    for (place, value) in all.iter_mut().zip(values) {
+        // SAFETY: the caller's promise.
+        *place = match unsafe { typed_array(env, value) } {
+            Some((sys::TypedarrayType::uint8_array, 0, _)) => &mut [],
+            Some((sys::TypedarrayType::uint8_array, length, data)) if !data.is_null() => {
+                // SAFETY: Node says that the bytes are there.
+                unsafe { std::slice::from_raw_parts_mut(data.cast(), length) }
+            }
+            _ => return Err(no_bytes()),
+        };
+    }
+    Ok(all)
+}
+
+/// The bytes of the one `Uint8Array` that a callback was given.
+///
+/// # Safety
+/// As for [`all_bytes`].
 #[inline(always)]
 unsafe fn bytes<'a>(env: sys::napi_env, info: sys::napi_callback_info) -> Result<&'a mut [u8]> {
-    let (mut count, mut value, nothing) = (1, ptr::null_mut(), ptr::null_mut());
-    // SAFETY: the caller's promise, and pointers to locals.
-    unsafe { sys::napi_get_cb_info(env, info, &raw mut count, &raw mut value, nothing, ptr::null_mut()) };
     // SAFETY: the caller's promise.
-    match unsafe { typed_array(env, value) } {
-        Some((sys::TypedarrayType::uint8_array, 0, _)) => Ok(&mut []),
-        Some((sys::TypedarrayType::uint8_array, length, data)) if !data.is_null() => {
-            // SAFETY: Node says that the bytes are there.
-            Ok(unsafe { std::slice::from_raw_parts_mut(data.cast(), length) })
-        }
-        _ => Err(no_bytes()),
-    }
+    let [bytes] = unsafe { all_bytes(env, info) }?;
+    Ok(bytes)
 }
 
 #[cold]

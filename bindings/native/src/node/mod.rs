@@ -12,6 +12,7 @@
 //! Nothing here decides anything about messages: it translates, and it sleeps for those who may not.
 
 pub(crate) mod bell;
+pub mod books;
 mod calls;
 pub mod control;
 mod desk;

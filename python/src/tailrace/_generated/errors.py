@@ -65,7 +65,9 @@ class VersionError(TailraceError):
 
 
 class CorruptError(TailraceError):
-    """The shared bytes are wrong; make the region or channel anew; of a log, see tailrace log repair."""
+    """The shared bytes are wrong; make the region or channel anew; of a log, see tailrace log
+    repair.
+    """
 
     code = "ERR_CORRUPT"
 

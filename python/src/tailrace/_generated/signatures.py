@@ -337,9 +337,9 @@ SIGNATURES: Final[Mapping[str, tuple[Any, tuple[Any, ...]]]] = {
             c_int64,  # consumer
         ),
     ),
-    # Closes a producer, consumer, recorder or log; what a consumer has claimed and not released
-    # goes to others, flagged as delivered again. A recorder records what is there, a log writes
-    # what waits; their errors are told.
+    # Closes a producer, consumer, recorder, log or book; what a consumer has claimed and not
+    # released goes to others, flagged as delivered again. A recorder records what is there, a log
+    # writes what waits; their errors are told.
     "tr_close": (
         c_int64,
         (
@@ -535,6 +535,84 @@ SIGNATURES: Final[Mapping[str, tuple[Any, tuple[Any, ...]]]] = {
             c_char_p,  # path
             PROGRESS,  # progress
             c_void_p,  # text
+            c_uint64,  # length
+        ),
+    ),
+    # Makes a book without orders; answers with its handle. All memory that it will ever need is
+    # taken now.
+    "tr_book_create": (
+        c_int64,
+        (
+            c_uint32,  # slot_count
+            c_uint32,  # account_count
+            c_uint32,  # band_ticks
+            c_uint32,  # open_orders_max
+            c_uint64,  # quantity_max
+            c_uint64,  # collar_ticks
+            c_void_p,  # key
+        ),
+    ),
+    # Makes a book from a snapshot, whose limits it takes; answers with its handle.
+    "tr_book_restore": (
+        c_int64,
+        (
+            c_uint32,  # slot_count
+            c_uint32,  # account_count
+            c_uint32,  # band_ticks
+            c_void_p,  # key
+            c_void_p,  # snapshot
+            c_uint64,  # length
+        ),
+    ),
+    # Applies commands in order; answers with how many events were written. When there is no more
+    # room for events, it stops, in the middle of a command if need be (`TR_BOOK_PENDING`): the next
+    # call goes on with that command, also when it is given no others. A command that cannot be read
+    # is `TR_ERR_ARGUMENT`, and then none of the call is applied.
+    "tr_book_apply": (
+        c_int64,
+        (
+            c_int64,  # book
+            c_void_p,  # commands
+            c_uint64,  # count
+            c_void_p,  # events
+            c_uint64,  # room
+            POINTER(c_uint64),  # consumed
+        ),
+    ),
+    # Hash, best prices, sequences and counts.
+    "tr_book_state": (
+        c_int64,
+        (
+            c_int64,  # book
+            c_void_p,  # state
+        ),
+    ),
+    # What a book knows of an account.
+    "tr_book_account": (
+        c_int64,
+        (
+            c_int64,  # book
+            c_uint32,  # account
+            c_void_p,  # record
+        ),
+    ),
+    # Writes the prices of a side, best first, as many as fit; answers with how many.
+    "tr_book_depth": (
+        c_int64,
+        (
+            c_int64,  # book
+            c_uint32,  # side
+            c_void_p,  # levels
+            c_uint64,  # room
+        ),
+    ),
+    # The whole state in bytes: fills `bytes` when all of it fits; answers with how many those are
+    # either way. `TR_ERR_BUSY` while events of a command wait for room.
+    "tr_book_snapshot": (
+        c_int64,
+        (
+            c_int64,  # book
+            c_void_p,  # bytes
             c_uint64,  # length
         ),
     ),
