@@ -31,7 +31,9 @@ export function parse<Options extends Record<string, Option>>(
   most: number,
 ): Typed<Options> {
   const all = { ...options, json: FLAG };
-  const { values, positionals } = parseArgs({ args: words, options: all, allowPositionals: true });
+  const typed = parseArgs({ args: words, options: all, allowPositionals: true });
+  const values: unknown = typed.values;
+  const { positionals } = typed;
   if (positionals.length < least) throw new Misuse('something is missing: see tailrace --help');
   if (positionals.length > most) throw new Misuse(`"${positionals[most]}" is too much: see tailrace --help`);
   const paper = new Paper(process.stdout, (values as { json?: boolean }).json === true);
