@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import threading
@@ -394,6 +395,32 @@ def test_a_full_disk_is_told_and_got_over(small_disk: Path) -> None:
         assert within(10, resumes)
         assert dense(reader.poll(timeout=5), acknowledged + 1) == [b"again"]
     assert Log.verify(small_disk / "log").last_sequence == acknowledged + 1
+
+
+def test_nobody_knows_what_a_failed_disk_has(log: Path) -> None:
+    def is_removed() -> bool:
+        shutil.rmtree(log, ignore_errors=True)
+        return not log.exists()
+
+    with Log.open(log, segment_bytes=SEGMENT) as writer:
+        writer.append(b"on disk")
+        assert within(10, is_removed), "so that the next segment cannot be made"
+        acknowledged, refusal = 1, None
+        while acknowledged < 1000 and refusal is None:
+            try:
+                acknowledged = writer.append(bytes(1000))
+            except tailrace.IoError as error:
+                refusal = error
+        assert refusal is not None
+        assert refusal.outcome == "unknown"
+        assert isinstance(refusal.__cause__, FileNotFoundError)
+        assert writer.wait_durable(acknowledged, 1)
+        with pytest.raises(tailrace.IoError) as caught:
+            writer.wait_durable(acknowledged + 1)
+        assert caught.value.outcome == "unknown"
+        with pytest.raises(tailrace.IoError) as caught:
+            writer.append(b"more")
+        assert caught.value.outcome is None, "nothing was written"
 
 
 WAITS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import threading
@@ -107,8 +108,9 @@ def test_one_recorder_and_one_log(recorded: Region, log: Path, tmp_path: Path) -
     with recorded.open_producer("trades") as producer:
         with recorded.record("trades", log=log):
             producer.send(b"1", durability="wal", timeout=20)
-            with pytest.raises(tailrace.BusyError):
+            with pytest.raises(tailrace.BusyError) as caught:
                 recorded.record("trades", log=other)
+            assert caught.value.value == os.getpid()
             with pytest.raises(tailrace.BusyError):
                 Log.open(log)
         with pytest.raises(tailrace.ExistsError):
