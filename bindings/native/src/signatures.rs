@@ -170,7 +170,7 @@ signatures! {
     ) -> i64;
     /// The number that belongs to this thread's last failure: bytes needed with `ERR_TOO_LARGE`, a process id with
     /// `ERR_BUSY`, the oldest sequence that is kept with `ERR_GONE`, 1 with `ERR_IO` when nobody knows whether the record
-    /// is on disk; else 0.
+    /// is on disk, the message's sequence with `ERR_TIMED_OUT` when it was written and is not on disk yet; else 0.
     fn tr_last_value() -> i64;
     /// The clock of message timestamps: nanoseconds since 1970.
     fn tr_now() -> i64;

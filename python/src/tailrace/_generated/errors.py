@@ -11,8 +11,8 @@ class TailraceError(Exception):
 
     `code` is one of the table, the same in every language. `value` is the bytes needed with
     ERR_TOO_LARGE, a process id with ERR_BUSY, the oldest sequence with ERR_GONE of a log, 1 with
-    ERR_IO when the outcome is unknown, else 0. The operating system's error, where there is one,
-    is the cause.
+    ERR_IO when the outcome is unknown, a message's sequence with ERR_TIMED_OUT when it was written
+    and is not on disk yet, else 0. The operating system's error, where there is one, is the cause.
     """
 
     code: str = "ERR_INTERNAL"

@@ -78,7 +78,8 @@ SIGNATURES: Final[Mapping[str, tuple[Any, tuple[Any, ...]]]] = {
     ),
     # The number that belongs to this thread's last failure: bytes needed with `ERR_TOO_LARGE`, a
     # process id with `ERR_BUSY`, the oldest sequence that is kept with `ERR_GONE`, 1 with `ERR_IO`
-    # when nobody knows whether the record is on disk; else 0.
+    # when nobody knows whether the record is on disk, the message's sequence with `ERR_TIMED_OUT`
+    # when it was written and is not on disk yet; else 0.
     "tr_last_value": (c_int64, ()),
     # The clock of message timestamps: nanoseconds since 1970.
     "tr_now": (c_int64, ()),
