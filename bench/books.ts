@@ -10,6 +10,7 @@ export async function book(bench: Bench): Promise<void> {
   const takes = new Map<string, Take>([
     ['book nasdaq', () => run('nasdaq')],
     ['book cancel-heavy', () => run('cancel-heavy')],
+    ['book cancel-any', () => run('cancel-heavy', '--any')],
   ]);
   if (!workshop.missing.has('nodejs-order-book')) {
     await run('write', path, '--count', '200000');

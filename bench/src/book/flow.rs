@@ -133,16 +133,16 @@ impl Flow {
         Replace { account, client_order_id, new_client_order_id, price, quantity, ..Replace::BLANK }.into()
     }
 
-    /// Adds and cancels in equal parts, at 12 prices a side, among about a thousand orders that rest.
-    pub fn cancel_heavy(&mut self, count: usize) -> Vec<Command> {
-        const RESTING: usize = 1_000;
+    /// Adds and cancels in equal parts, at 12 prices a side, among about a thousand orders that rest; cancelled is
+    /// mostly what is recent, or with `is_any` whatever there is.
+    pub fn cancel_heavy(&mut self, count: usize, is_any: bool) -> Vec<Command> {
+        const RESTING: u64 = 1_000;
         (0..count)
             .map(|_| {
-                let is_full =
-                    self.sent.len() >= RESTING && self.chance.below(self.sent.len() as u64) >= RESTING as u64 / 2;
-                if is_full && self.sent.len() > RESTING {
-                    let index = self.chance.below(self.sent.len() as u64) as usize;
-                    let (account, client_order_id, _) = self.sent.swap_remove(index);
+                let live = self.sent.len() as u64;
+                if live > RESTING && self.chance.below(live) >= RESTING / 2 {
+                    let back = if is_any { 1 + self.chance.below(live) } else { self.chance.power_law(live) };
+                    let (account, client_order_id, _) = self.sent.remove((live - back) as usize);
                     return self.command(CancelOrder { account, client_order_id, ..CancelOrder::BLANK });
                 }
                 let (account, side) = (self.any_account(), 1 + self.chance.below(2) as u8);

@@ -31,6 +31,9 @@ pub enum What {
     },
     /// Adds and cancels within 24 prices.
     CancelHeavy {
+        /// Cancels any order, not mostly recent ones.
+        #[arg(long)]
+        any: bool,
         #[arg(long, default_value_t = 1_000_000)]
         count: usize,
     },
@@ -49,7 +52,10 @@ pub fn run(what: What) -> Outcome<()> {
     clock::pin(0);
     match what {
         What::Nasdaq { count } => ordinary("nasdaq", &nasdaq(count), count),
-        What::CancelHeavy { count } => ordinary("cancel-heavy", &Flow::new(11).cancel_heavy(2 * count), count),
+        What::CancelHeavy { any, count } => {
+            let name = if any { "cancel-any" } else { "cancel-heavy" };
+            ordinary(name, &Flow::new(11).cancel_heavy(2 * count, any), count)
+        }
         What::Worst => worst::cases().iter().try_for_each(hard),
         What::Write { path, count } => write(&path, &nasdaq(count)),
     }
