@@ -22,7 +22,11 @@ const BIN = `${root}node_modules/.bin`;
 const PYTHON_BIN = `${root}.venv/bin`;
 
 /** Minutes, for the uvu files that need more than ten. */
-const PATIENCE = new Map([['test/kill.ts', 40]]);
+const PATIENCE = new Map([
+  ['test/powerfail.ts', 15],
+  ['test/kill-recorded.ts', 20],
+  ['test/kill.ts', 40],
+]);
 
 /** Fat optimisation makes the builds of models slow and finds nothing. */
 const QUICK_RELEASE = { CARGO_PROFILE_RELEASE_LTO: 'off', CARGO_PROFILE_RELEASE_CODEGEN_UNITS: '16' };

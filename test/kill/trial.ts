@@ -19,7 +19,8 @@ const CHANNELS: Record<Job['channel'], ChannelOptions> = {
   exclusive: { kind: 'queue', capacity: 1_024, exclusiveProducer: true },
 };
 const AFTER = 60;
-const PAUSE_MS = 2_000;
+/** How long a stopped one is stopped. */
+export const PAUSE_MS = 2_000;
 
 /** What is done to the victim. */
 export type Fate = 'kill' | 'pause';
@@ -31,7 +32,8 @@ export interface Outcome {
   buriedMs: number;
 }
 
-async function within<T>(ms: number, what: string, promise: Promise<T>): Promise<T> {
+/** Fails when it takes longer. */
+export async function within<T>(ms: number, what: string, promise: Promise<T>): Promise<T> {
   const clock = new AbortController();
   const late = sleep(ms, undefined, { signal: clock.signal }).then(() =>
     assert.fail(`${what} took more than ${ms} ms`),
@@ -45,7 +47,7 @@ async function within<T>(ms: number, what: string, promise: Promise<T>): Promise
 }
 
 /** Lets a driver run to the step at which it stops itself. */
-async function stopped(driver: Driver, step: string, asks: Line[]): Promise<void> {
+export async function stopped(driver: Driver, step: string, asks: Line[]): Promise<void> {
   const paused = driver.paused();
   const run = (async () => {
     for (const ask of asks) await driver.must({ channel: 'c', ...ask });
@@ -55,7 +57,8 @@ async function stopped(driver: Driver, step: string, asks: Line[]): Promise<void
   await within(30_000, `coming to ${step}`, Promise.race([paused, run]));
 }
 
-function environmentOf(step: string): Record<string, string> {
+/** What makes a driver stop itself at a step. */
+export function environmentOf(step: string): Record<string, string> {
   return { TAILRACE_PAUSE: step };
 }
 
@@ -227,6 +230,7 @@ async function playIn(
   return { stallMs, buriedMs };
 }
 
-async function until(isDone: () => boolean): Promise<void> {
+/** Waits until it is so. */
+export async function until(isDone: () => boolean): Promise<void> {
   while (!isDone()) await sleep(5);
 }
