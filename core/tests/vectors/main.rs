@@ -6,6 +6,9 @@
 
 mod bad;
 mod claims;
+#[path = "../book/flow.rs"]
+#[allow(dead_code, reason = "the tests of the book use all of it")]
+mod flow;
 mod hash;
 mod intents;
 mod log;
@@ -18,3 +21,4 @@ mod records;
 mod region;
 mod slots;
 mod sparse;
+mod wire;

@@ -108,7 +108,7 @@ def _whole(name: str, field: str, value: Any, dtype: np.dtype[Any]) -> Any:
     raise ArgumentError(f"{field} of {name} is {value!r}; give whole numbers from {limits.min} to {limits.max}")
 
 
-def encode(message: str, **fields: Any) -> bytes:
+def encode(message: str, /, **fields: Any) -> bytes:
     """The bytes of a message or a record; what is left out is zero."""
     _shape(message)
     record = np.zeros(1, DTYPES[message])
@@ -154,7 +154,7 @@ def size_of_type(message_type: int) -> int | None:
 
 
 def commands(
-    message: str, count: int, *, sequence: npt.ArrayLike = 0, timestamp_ns: npt.ArrayLike = 0, **fields: Any
+    message: str, count: int, /, *, sequence: npt.ArrayLike = 0, timestamp_ns: npt.ArrayLike = 0, **fields: Any
 ) -> npt.NDArray[np.void]:
     """So many commands of one kind, as `Book.apply` takes them; each field is one number, or one for each command."""
     if not isinstance(count, int) or count < 0:

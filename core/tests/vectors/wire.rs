@@ -1,0 +1,226 @@
+//! `wire.json` and `book.json`: the bytes of messages, and what a book says to a stream of commands.
+
+use crate::flow::{Flow, Kind};
+use crate::sparse::{committed, hex, number, text, unhex};
+use serde_json::{Map, Value, json};
+use tailrace_core::book::message::*;
+use tailrace_core::book::record::StampedCommand;
+use tailrace_core::book::wire::tables;
+use tailrace_core::book::{Book, Command, Config, Event, Message};
+
+/// Fields by the table: numbers of 64 bits as text, bytes as hex, padding left out.
+fn fields(name: &str, bytes: &[u8]) -> Value {
+    let (_, known) = tables().find(|(_, known)| known.name == name).expect("a row of the table");
+    let mut fields = Map::new();
+    for field in known.fields.iter().filter(|field| field.name != "message_type" && !field.name.starts_with("zero")) {
+        let part = &bytes[field.offset..field.offset + field.size];
+        let value = match field.type_name {
+            "u64" => u64::from_le_bytes(part.try_into().expect("8 bytes")).to_string().into(),
+            "i64" => i64::from_le_bytes(part.try_into().expect("8 bytes")).to_string().into(),
+            "u8" | "u16" | "u32" => part.iter().rev().fold(0_u32, |sum, &byte| sum << 8 | u32::from(byte)).into(),
+            _ => hex(part).into(),
+        };
+        fields.insert(field.name.to_string(), value);
+    }
+    fields.into()
+}
+
+fn case(name: &str, bytes: &[u8]) -> Value {
+    json!({ "message": name, "fields": fields(name, bytes), "bytes": hex(bytes) })
+}
+
+fn event() -> Event {
+    Event {
+        market: b'E',
+        exec_type: 2,
+        flags: 0x82,
+        account: 7,
+        sequence: 11,
+        client_order_id: 12,
+        reference: 13,
+        price: -14,
+        quantity: 15,
+        market_sequence: 16,
+        order_id: u64::MAX,
+        ..Event::BLANK
+    }
+}
+
+fn messages() -> Vec<Value> {
+    let order = NewOrder {
+        side: SIDE_SELL,
+        order_type: ORDER_LIMIT | ORDER_IOC,
+        flags: FLAG_STP_DECREMENT,
+        account: 0x0403_0201,
+        client_order_id: u64::MAX,
+        price: -2,
+        quantity: 1 << 40,
+        ..NewOrder::BLANK
+    };
+    let least = NewOrder { price: i64::MIN, ..NewOrder::BLANK };
+    let cancel = CancelOrder { account: u32::MAX, client_order_id: 1 << 53, ..CancelOrder::BLANK };
+    let report = event().report().expect("a report");
+    let replace = Replace {
+        flags: FLAG_POST_ONLY,
+        account: 9,
+        client_order_id: 1,
+        new_client_order_id: 2,
+        price: PRICE_LIMIT - 1,
+        quantity: 3,
+        ..Replace::BLANK
+    };
+    let limits = SetLimits { open_orders_max: 5, quantity_max: 6, collar_ticks: 7, ..SetLimits::BLANK };
+    let stamped = Command { sequence: 1, timestamp_ns: 1_700_000_000_000_000_000, message: cancel.into() };
+    vec![
+        case("NewOrder", &order.encode()),
+        case("NewOrder", &least.encode()),
+        case("CancelOrder", &cancel.encode()),
+        case("ExecutionReport", &report.encode()),
+        case("Replace", &replace.encode()),
+        case("MassCancel", &MassCancel { side: SIDE_BUY, account: 4, ..MassCancel::BLANK }.encode()),
+        case("SetState", &SetState { state: 1, ..SetState::BLANK }.encode()),
+        case("SetLimits", &limits.encode()),
+        case("SetKilled", &SetKilled { is_killed: 1, account: 3, ..SetKilled::BLANK }.encode()),
+        case("Event", &event().encode()),
+        case("StampedCommand", &StampedCommand::from(&stamped).encode()),
+    ]
+}
+
+/// What nobody may take for a message.
+fn bad() -> Value {
+    let cancel = CancelOrder { account: 1, client_order_id: 2, ..CancelOrder::BLANK }.encode();
+    let case = |why: &str, bytes: &[u8]| json!({ "why": why, "bytes": hex(bytes) });
+    let mut padded = cancel;
+    padded[3] = 1;
+    json!([
+        case("no bytes", &[]),
+        case("a type that nobody has", &[77; 16]),
+        case("one byte too few", &cancel[..15]),
+        case("one byte too many", &[&cancel[..], &[0]].concat()),
+        case("padding that is not zero", &padded),
+    ])
+}
+
+fn wire_rules() -> Value {
+    json!({
+        "_comment": [
+            "Messages and records as docs/reference/wire.md tells them; all integers are little-endian.",
+            "`messages`: name, fields and bytes (hex) of each. Numbers of 64 bits stand as text, `i64` with a sign; bytes",
+            "are hex. The type in byte 0 follows from the name, and fields named `zero` are zero: neither is listed.",
+            "An implementation writes `bytes` from `fields`, and reads `fields` from `bytes`.",
+            "`bad`: bytes that are no message, and why.",
+        ],
+        "messages": messages(),
+        "bad": bad(),
+    })
+}
+
+#[test]
+fn wire_is_as_committed() {
+    let rules = wire_rules();
+    assert_eq!(committed("wire.json", &rules), rules);
+}
+
+#[test]
+fn what_is_read_is_what_was_written() {
+    let rules = wire_rules();
+    let committed = committed("wire.json", &rules);
+    for case in committed["messages"].as_array().expect("a list") {
+        let bytes = unhex(text(&case["bytes"]));
+        if let Some(size) = Message::size_of_type(bytes[0]).filter(|_| case["message"] != "StampedCommand") {
+            let mut again = [0; Message::SIZE_MAX];
+            let length = Message::decode(&bytes).expect("a command").encode(&mut again);
+            assert_eq!((length, &again[..length]), (size, &bytes[..]));
+        }
+        match text(&case["message"]) {
+            "Event" => assert_eq!(Event::decode(bytes[..].try_into().expect("64 bytes")), event()),
+            "ExecutionReport" => {
+                assert_eq!(Some(ExecutionReport::decode(bytes[..].try_into().expect("48 bytes"))), event().report());
+            }
+            "StampedCommand" => {
+                let stamped = StampedCommand::decode(bytes[..].try_into().expect("56 bytes"));
+                assert_eq!(StampedCommand::from(&stamped.command().expect("a command")).encode()[..], bytes);
+            }
+            _ => {}
+        }
+    }
+}
+
+const CONFIG: Config =
+    Config { slot_count: 500, account_count: 8, band_ticks: 64, quantity_max: 0, open_orders_max: 0, collar_ticks: 0 };
+const COUNT: usize = 2_000;
+const STEP: usize = 500;
+
+/// `h = (h ^ word) * FACTOR; h ^= h >> 32` over the words of all events.
+fn fold(hash: u64, events: &[Event]) -> u64 {
+    events.iter().fold(hash, |hash, event| {
+        event.encode().as_chunks::<8>().0.iter().fold(hash, |hash, word| {
+            let mixed = (hash ^ u64::from_le_bytes(*word)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            mixed ^ mixed >> 32
+        })
+    })
+}
+
+/// The hashes of a book and of its events after each part of the stream.
+fn played(commands: &[Command]) -> Vec<Value> {
+    let mut book = Book::new(&CONFIG, [3, 4]).expect("a book");
+    let (mut hash, mut count) = (0xCBF2_9CE4_8422_2325, 0);
+    let mut events = vec![Event::BLANK; 100_000];
+    let parts = commands.chunks(STEP).map(|part| {
+        let (consumed, produced) = book.apply(part, &mut events);
+        assert_eq!(consumed, part.len());
+        hash = fold(hash, &events[..produced]);
+        count += produced;
+        json!({
+            "commands": book.sequence(), "events": count, "orders": book.order_count(),
+            "events_hash": hash.to_string(), "state_hash": book.state_hash().to_string(),
+        })
+    });
+    parts.collect()
+}
+
+fn message_bytes(command: &Command) -> Vec<u8> {
+    let mut bytes = [0; Message::SIZE_MAX];
+    let length = command.message.encode(&mut bytes);
+    bytes[..length].to_vec()
+}
+
+fn book_rules() -> Value {
+    let commands = Flow::new(Kind::Adversarial, &CONFIG, 5).take(COUNT);
+    let lines: Vec<String> = commands.iter().map(|command| hex(&message_bytes(command))).collect();
+    json!({
+        "_comment": [
+            "A stream of commands with every rule of the book in it, and what a book of `config` says to it.",
+            "Command i, from 1, is the message in hex; its global sequence is i and its timestamp i * 1,000 ns.",
+            "Every wire image of an event has 64 bytes. `events_hash` goes over the 8 little-endian words of each, of all",
+            "events since the start: h = 0xcbf29ce484222325; for each word h = (h ^ word) * 0x9e3779b97f4a7c15 modulo",
+            "2^64, then h = h ^ (h >> 32). `after`: hashes and counts when so many commands were applied.",
+        ],
+        "config": {
+            "slot_count": CONFIG.slot_count, "account_count": CONFIG.account_count, "band_ticks": CONFIG.band_ticks,
+        },
+        "commands": lines,
+        "after": played(&commands),
+    })
+}
+
+#[test]
+fn book_is_as_committed() {
+    let rules = book_rules();
+    assert_eq!(committed("book.json", &rules), rules);
+}
+
+#[test]
+fn the_committed_stream_gives_the_committed_hashes() {
+    let file = committed("book.json", &book_rules());
+    let commands: Vec<Command> = (1..)
+        .zip(file["commands"].as_array().expect("a list"))
+        .map(|(sequence, line)| Command {
+            sequence,
+            timestamp_ns: sequence * 1_000,
+            message: Message::decode(&unhex(text(line))).expect("a command"),
+        })
+        .collect();
+    assert_eq!(Value::from(played(&commands)), file["after"]);
+    assert_eq!(number(&file["after"][3]["commands"]), COUNT as u64);
+}
