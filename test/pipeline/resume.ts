@@ -35,6 +35,7 @@ async function begun(data: string, words: string[], before = 0): Promise<Job> {
 
 /** Kills every process of a job, as a machine does that loses its power. */
 function killAll(job: Job): void {
+  job.child.kill('SIGKILL');
   for (const { pid } of job.processes()) process.kill(pid, 'SIGKILL');
 }
 
