@@ -17,6 +17,7 @@
 //! it. It is stored byte by byte. A recorder that dies in between leaves the beginning of one, of a log that has no
 //! record of this channel yet; the next with the same log takes that for what it is.
 
+use super::group;
 use crate::error::{Code, Result};
 use crate::layout::Recorder;
 use crate::log::Log;
@@ -122,13 +123,16 @@ fn is_torn(seen: &[u8; 16], id: &[u8; 16]) -> bool {
 /// Binds the channel to `log` and stores where it is; the caller holds the recorder's role and the log.
 ///
 /// # Errors
-/// As for [`Found::plan`].
+/// As for [`Found::plan`]; BUSY: groups have members, whose positions are of the log that the channel had.
 pub(super) fn bind(shared: &Shared, ring: &Ring<'_>, log: &Log, rebase: bool) -> Result<Plan> {
     let Some(recorder) = ring.recorder() else {
         return fail(Code::UNSUPPORTED, format!("channel {:?} is not recorded", shared.name(ring.channel())));
     };
     let found = Found::look(shared, ring, recorder, log, rebase);
     let plan = found.plan()?;
+    if rebase && (recorder.log_id.load(), found.base) != (found.log_id, plan.base) {
+        group::begin_anew(shared, ring.channel())?;
+    }
     log.set_origin(Origin { region_id: found.region_id, base: plan.base, channel: found.channel })?;
     if rebase {
         ring.unbind(recorder);

@@ -4,14 +4,17 @@
 //! as the region: what its members have claimed and finished stands nowhere else. A new one begins at the position that
 //! the log has stored for its name, else where its first member says. As long as nobody can tell (the channel has no log
 //! yet, so there are no numbers), `next` is 0, and the members look again.
+//!
+//! When an operator gives the channel another log, what an entry says is of the old one: the groups begin anew, and none
+//! may have a member then that would go on counting in old numbers.
 
 use super::claims::{Claims, Membership};
-use crate::error::{Code, Result};
-use crate::layout::GROUP_MAX;
+use crate::error::{Code, Error, Result};
+use crate::layout::{GROUP_MAX, Participant, STATE_FREE};
 use crate::log::positions::CURSOR_NAME_MAX;
 use crate::os::fail;
 use crate::region::Shared;
-use crate::ring::step;
+use crate::ring::{intent, step};
 use crate::sync::Ordering;
 
 /// The entry is in use.
@@ -53,6 +56,46 @@ pub(super) fn open(shared: &Shared, channel: u32, name: &str) -> Result<u16> {
     // sync: group-state. Release; who finds the entry finds it filled in.
     group.state.store(USED, Ordering::Release);
     Ok(number)
+}
+
+/// Lets the groups of a channel begin anew, for it goes into another log from here. May be killed at any place: the groups
+/// of the old log begin anew, too.
+///
+/// # Errors
+/// BUSY: a group has a living member, or the region lock.
+pub(super) fn begin_anew(shared: &Shared, channel: u32) -> Result<()> {
+    let _guard = shared.lock(shared.lock_timeout_ms())?;
+    let begun: Vec<_> = (1_u16..)
+        .zip(shared.groups())
+        // sync: group-state. Acquire; pairs with the Release above.
+        .filter(|(_, group)| group.state.load(Ordering::Acquire) == USED)
+        .filter(|(_, group)| group.channel.load(Ordering::Relaxed) == channel)
+        .filter(|(_, group)| group.next.load(Ordering::Acquire) != 0)
+        .collect();
+    let is_of = |member: &Participant| {
+        let number = member.group.load(Ordering::Relaxed);
+        // sync: participant-state. Acquire; pairs with the Release stores of joining, closing and freeing.
+        member.state.load(Ordering::Acquire) != STATE_FREE && begun.iter().any(|(group, _)| *group == number)
+    };
+    let members: Vec<_> = (0..).zip(shared.participants()).filter(|(_, member)| is_of(member)).collect();
+    if let Some((_, member)) = members.iter().find(|(index, _)| !shared.is_dead(*index)) {
+        let pid = member.pid.load(Ordering::Relaxed);
+        let message = format!(
+            "process {pid} is a member of a group of channel {:?}: end the members, for their positions are of the log \
+             that it had",
+            shared.name(channel)
+        );
+        return Err(Error::new(Code::BUSY, message).with_value(u64::from(pid)));
+    }
+    for (_, member) in members {
+        // sync: intent. Release; the entry is free for who joins next.
+        member.intent.store(intent::NONE, Ordering::Release);
+    }
+    for (_, group) in begun {
+        group.committed.store(0, Ordering::Release);
+        group.next.store(0, Ordering::Release);
+    }
+    Ok(())
 }
 
 /// The claims of participant `me` in the group with this number.

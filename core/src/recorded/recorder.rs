@@ -44,7 +44,8 @@ pub struct RecorderOptions {
     pub label: String,
     /// `RUNTIME_*`; default Rust.
     pub runtime: u16,
-    /// An operator's word: the channel goes on in this log from here, whatever log it went into before. Default false.
+    /// An operator's word: the channel goes on in this log from here, whatever log it went into before. Its groups
+    /// begin anew, and must have no members (BUSY). Default false.
     pub rebase: bool,
     /// Most slots of one batch, 1 to 1,024; a longer message is one batch anyway. Default 1,024.
     pub batch_slots: usize,

@@ -139,3 +139,35 @@ fn what_retention_removed_is_an_error_until_the_group_is_moved() {
     assert!(seen[0].1 == 1 && seen[0].0 > 2, "{seen:?}");
     assert!(worker.commit(None).expect("stored") > oldest);
 }
+
+/// Nobody has finished, or claimed, what was never written.
+#[test]
+fn a_group_is_moved_to_the_end_at_most() {
+    let desk = Desk::new(64);
+    let mut worker = desk.member("g");
+    let mut producer = desk.producer();
+    send(&mut producer, [0, 1, 2]);
+    assert_eq!(worker.seek(From::Sequence(1 << 60)).expect("moved"), 4);
+    send(&mut producer, [4]);
+    assert_eq!(collect(&mut worker, 1), new([4]));
+}
+
+#[test]
+fn groups_begin_anew_in_another_log_and_without_members() {
+    use tailrace_core::recorded::{Recorder, RecorderOptions};
+    let mut desk = Desk::new(8);
+    let mut worker = desk.member("g");
+    let mut producer = desk.producer();
+    send(&mut producer, (0..40).filter(|number| number % 5 != 3));
+    assert_eq!(collect(&mut worker, 32).len(), 32);
+    desk.recorder = None;
+    let options = RecorderOptions { rebase: true, ..RecorderOptions::default() };
+    let start = || Recorder::start(&desk.region, super::desk::CHANNEL, desk.directory.path().join("other"), &options);
+    assert_eq!(start().expect_err("it counts in old numbers").code(), Code::BUSY);
+    drop(worker);
+    let _recorder = start().expect("nobody does");
+    let mut worker = desk.member("g");
+    send(&mut producer, [40, 41]);
+    assert_eq!(collect(&mut worker, 2), new([40, 41]), "and not from 33 on");
+    assert_eq!(worker.commit(None).expect("stored"), 3);
+}
