@@ -2,7 +2,7 @@
  * Logs: the two logs of a run as they are read back, and what is found in them.
  *
  * Of a short run everything is read at the end, when nobody is held up by it. Of a long one the log grows beyond what
- * retention keeps, so what is a few millions of records behind is read while the run goes on.
+ * retention keeps, so what is a quarter of that behind is read while the run goes on.
  */
 import { join } from 'node:path';
 import { setImmediate as breathe, setTimeout as sleep } from 'node:timers/promises';
@@ -14,7 +14,8 @@ import { Readback } from './readback.ts';
 import type { Acknowledged } from './report.ts';
 
 const SLICE_RECORDS = 20_000;
-const BEHIND_RECORDS = 3_000_000;
+/** A record's frame and its share of the frame that ends a batch. */
+const FRAME_BYTES = 88;
 const LOOK_MS = 200;
 const TELL_MS = 1_000;
 
@@ -29,12 +30,14 @@ export class Logs {
   readonly #signals: SignalsAudit;
   readonly #ordersBack: Readback;
   readonly #signalsBack: Readback;
+  readonly #behindRecords: number;
   #memory = new DataView(new ArrayBuffer(0));
 
   /** Opens both logs, which are there; throws what `LogReader.open` throws. */
-  constructor(data: Data, proof: Proof) {
+  constructor(data: Data, proof: Proof, retainedBytes: number) {
     this.#data = data;
     this.#proof = proof;
+    this.#behindRecords = retainedBytes / FRAME_BYTES / 4;
     this.#ordersBack = new Readback(this.#path('orders'), (sequence, message) => this.#see(sequence, message));
     this.#signalsBack = new Readback(this.#path('signals'), (sequence, message) => {
       this.#signals.see(sequence, message.payload);
@@ -50,15 +53,10 @@ export class Logs {
     for (const one of acknowledged) this.#orders.expect(one);
   }
 
-  /** Records that were acknowledged, by this run and those before it. */
-  get acknowledged(): number {
-    return this.#orders.acknowledged;
-  }
-
   /** Reads what is far behind, until the signal; `recorded` is the newest sequence in the log of orders. */
   async follow(recorded: () => number, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      while (recorded() - this.#ordersBack.position > BEHIND_RECORDS && !signal.aborted) await this.#slice();
+      while (recorded() - this.#ordersBack.position > this.#behindRecords && !signal.aborted) await this.#slice();
       await sleep(LOOK_MS, undefined, { signal }).catch(() => {});
     }
   }

@@ -135,7 +135,7 @@ export class Run {
     const { signal } = this.#closing;
     const options = { from: 'oldest', group: GROUP, label: 'parent', signal } as const;
     try {
-      this.#logs = new Logs(this.#data, this.#proof);
+      this.#logs = new Logs(this.#data, this.#proof, this.#options.retainedBytes);
       const signals = this.#region.openConsumer(SIGNALS.name, options);
       this.#signals = signals;
       this.#firstSignal = Number(signals.position) - 1;
