@@ -264,3 +264,40 @@ fn a_hole_that_its_writer_left_is_mended_by_who_polls_for_it() {
         assert!(start.elapsed() < Duration::from_secs(30), "nobody mends it");
     }
 }
+
+#[test]
+fn who_waits_hears_that_the_channel_was_given_another_log() {
+    for level in [Level::Memory, Level::Wal] {
+        let desk = Desk::new(8);
+        desk.bind();
+        let mut reader = desk.open(&RecordedOptions { level, ..RecordedOptions::default() }).expect("opened");
+        let watch = reader.watch();
+        assert_eq!(read_all(&mut reader), []);
+        assert_eq!(watch.look(), Look::Empty);
+        assert!(!reader.wait(Some(Duration::from_millis(1))).expect("nothing"));
+        let base = desk.base().wrapping_sub(1_000);
+        desk.with_ring(|ring, recorder| ring.bind(recorder, base, &[3; 16]));
+        assert_eq!(watch.look(), Look::Ready);
+        assert!(reader.wait(None).expect("something to hear"));
+        assert_eq!(error(reader.poll(1)).0, Code::GONE);
+    }
+}
+
+#[test]
+fn who_was_lapped_does_not_wait_for_another_log() {
+    let mut desk = Desk::new(8);
+    desk.bind();
+    let mut reader = desk.wal_reader(From::Oldest);
+    desk.write_recorded(&plain(1..3));
+    desk.make_durable(2);
+    assert_eq!(read_all(&mut reader), got(1, 1..3));
+    // Another log that is as long, and so has the same base.
+    desk.with_ring(|ring, recorder| ring.bind(recorder, desk.base(), &[3; 16]));
+    let before = desk.segment.clone();
+    desk.write_recorded(&plain(3..9));
+    desk.write_recorded(&plain(9..15));
+    desk.segment = before;
+    desk.put();
+    desk.make_durable(14);
+    assert_eq!(error(reader.poll(9)).0, Code::GONE);
+}

@@ -7,7 +7,7 @@ use crate::layout::{CHANNEL_RECORDED, RegionHeader};
 use crate::log::layout::{FRAME_CONTINUATION, FRAME_LONG};
 use crate::log::options::SEGMENT_BYTES_MIN;
 use crate::log::{Log, LogOptions, Record};
-use crate::region::{Durability, OpenOptions, Region};
+use crate::region::{Durability, Look, OpenOptions, Region};
 use crate::ring::testing::with_hook;
 use crate::sync::Ordering;
 use std::time::Duration;
@@ -347,7 +347,7 @@ fn rec_base_a_producer_is_not_told_of_another_logs_disk() {
     let (recorder, desk) = Recorder::open(&stage.region, "orders", &options, open).expect("opened");
     assert_eq!(producer.is_durable(sequence).expect_err("of another log").value(), OUTCOME_UNKNOWN);
     assert_eq!(producer.wait_durable(sequence, SOON).expect_err("of another log").value(), OUTCOME_UNKNOWN);
-    assert_eq!(watch.look(), crate::look::Look::Ready);
+    assert_eq!(watch.look(), Look::Ready);
     let refused = producer.send_with(&[4; 16], 1, SOON, Durability::Wal).expect_err("it could not be told");
     assert_eq!(
         (refused.code(), stage.shared().ring(0).expect("a ring").entry().tail.load(Ordering::Acquire)),
