@@ -80,13 +80,21 @@ export interface Summed {
 
 export type Report = Ready | Wrote | Batch | Top | Took | Summed;
 
-/** Tells the parent. When it is gone, so is the reason to go on. */
+/** Nobody changes it: who waits for it sleeps. */
+const PAUSE = new Int32Array(new SharedArrayBuffer(4));
+const PAUSE_MS = 1;
+
+/** Tells the parent, and waits while it has no time to listen. When it is gone, so is the reason to go on. */
 export function report(line: Report): void {
   const bytes = Buffer.from(`${JSON.stringify(line)}\n`);
-  try {
-    for (let at = 0; at < bytes.length; ) at += writeSync(1, bytes, at);
-  } catch {
-    process.exit(1);
+  for (let at = 0; at < bytes.length; ) {
+    try {
+      at += writeSync(1, bytes, at);
+    } catch (error) {
+      // A loader may have made the socket one that does not wait.
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') process.exit(1);
+      Atomics.wait(PAUSE, 0, 0, PAUSE_MS);
+    }
   }
 }
 
