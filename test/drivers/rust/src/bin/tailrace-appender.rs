@@ -59,7 +59,7 @@ fn append(log: &Log, run: u32, is_waiting: bool) {
         let count = 1 + scattered(run, index) % 6;
         let payloads: Vec<Vec<u8>> = (index..index + count).map(|index| content(run, index)).collect();
         let records: Vec<Record<'_>> = payloads.iter().map(|payload| Record { payload, ..Record::default() }).collect();
-        let is_durable = is_waiting && scattered(run, index + 1_000) % 4 > 0;
+        let is_durable = is_waiting && !scattered(run, index + 1_000).is_multiple_of(4);
         match if is_durable { log.append_durable(&records) } else { log.append(&records) } {
             Ok(last) => {
                 let (word, first) = (if is_durable { "d" } else { "m" }, last + 1 - u64::from(count));
