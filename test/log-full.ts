@@ -34,7 +34,7 @@ class Place implements AsyncDisposable {
   constructor() {
     const words = ['-t', 'tmpfs', '-o', `size=${BYTES}`, 'tmpfs', this.#directory];
     const { status, stderr, error } = spawnSync('mount', words, { encoding: 'utf8' });
-    if (status !== 0) this.reason = stderr?.trim() || error?.message || `mount ended with ${status}`;
+    if (status !== 0) this.reason = stderr?.split('\n')[0] || error?.message || `mount ended with ${status}`;
     else this.fill();
   }
 

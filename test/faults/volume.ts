@@ -18,7 +18,7 @@ const OPTIONS = ['data=ordered', 'data=writeback', 'data=ordered,nodelalloc', 'd
 
 function run(command: string, ...args: string[]): string | undefined {
   const { status, stderr, error } = spawnSync(command, args, { encoding: 'utf8' });
-  return status === 0 ? undefined : `${command}: ${(stderr?.trim() || error?.message) ?? status}`;
+  return status === 0 ? undefined : `${command}: ${(stderr?.trim().split('\n')[0] || error?.message) ?? status}`;
 }
 
 /** One file system, in a folder of its own; disposed of with all that it holds. */
