@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -80,6 +81,12 @@ def said(process: subprocess.Popen[str]) -> str:
     """The next line that a process prints."""
     assert process.stdout is not None
     return process.stdout.readline().strip()
+
+
+def stop(process: subprocess.Popen[str]) -> None:
+    """Stops a process; when this returns, none of its threads runs any more."""
+    process.send_signal(signal.SIGSTOP)
+    os.waitpid(process.pid, os.WUNTRACED)
 
 
 def dense(messages: Iterable[tailrace.Message], first: int = 1) -> list[bytes]:

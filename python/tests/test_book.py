@@ -127,7 +127,7 @@ def test_wrong_arguments_are_told_in_sentences() -> None:
         (lambda: Book(band_ticks=100), "band_ticks a power of two from 64"),
         (lambda: Book(slot_count=2**32), "slot_count is 4294967296"),
         (lambda: Book(key=b"1"), "give 16 bytes"),
-        (lambda: wire.encode("Login"), "give the name of one"),
+        (lambda: wire.encode("Order"), "give the name of one"),
         (lambda: wire.encode("NewOrder", price=2**63), "price of NewOrder is 9223372036854775808"),
         (lambda: wire.encode("NewOrder", price=1.5), "give whole numbers"),
         (lambda: wire.encode("NewOrder", prize=1), "no field prize; it has side, order_type"),

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Start, dense, numbered, said, within
+from conftest import Start, dense, numbered, said, stop, within
 
 import tailrace
 from tailrace import Consumer, Log, Region
@@ -169,7 +169,7 @@ def test_a_commit_waits_for_the_disk(recorded: Region, log: Path, start: Start) 
         producer.send(b"1", durability="wal", timeout=20)
         assert len(consumer.poll(timeout=20)) == 1
         assert consumer.commit(20) == 2
-        recorder.send_signal(signal.SIGSTOP)
+        stop(recorder)
         producer.send(b"2")
         assert len(consumer.poll(timeout=20)) == 1
         before = time.monotonic()
@@ -200,7 +200,7 @@ with region.open_consumer("trades", from_="oldest", group="sinks") as consumer:
 """
     )
     assert said(waiter) == "joined"
-    recorder.send_signal(signal.SIGSTOP)
+    stop(recorder)
     with recorded.open_producer("trades") as producer:
         producer.write(b"1")
     assert waiter.stdin is not None

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Start, dense, numbered, said, within
+from conftest import Start, dense, numbered, said, stop, within
 
 import tailrace
 from tailrace import Log, LogReader, Region
@@ -120,7 +120,11 @@ def test_one_recorder_and_one_log(recorded: Region, log: Path, tmp_path: Path) -
         with pytest.raises(tailrace.ExistsError):
             recorded.record("trades", log=log)
         with recorded.record("trades", log=log, rebase=True):
-            assert producer.send(b"3", durability="wal", timeout=20) == 3
+            with pytest.raises(tailrace.GoneError) as gone:
+                producer.send(b"3", durability="wal", timeout=20)
+            assert gone.value.oldest_sequence is None
+            with recorded.open_producer("trades") as anew:
+                assert anew.send(b"3", durability="wal", timeout=20) == 3
     with LogReader.open(log) as reader:
         assert dense(reader.poll()) == [b"1", b"somebody else's", b"3"]
 
@@ -162,7 +166,7 @@ def test_a_wait_for_the_disk_goes_on_over_a_killed_recorder(recorded: Region, lo
     assert said(first) == "records"
     with recorded.open_producer("trades") as producer:
         assert producer.send(b"1", durability="wal", timeout=20) == 1
-        first.send_signal(signal.SIGSTOP)
+        stop(first)
         sent: list[int] = []
         thread = threading.Thread(target=lambda: sent.append(producer.send(b"2", durability="wal", timeout=60)))
         thread.start()
@@ -182,7 +186,7 @@ def test_the_time_for_the_disk_is_up(recorded: Region, log: Path, start: Start) 
     assert said(recorder) == "records"
     with recorded.open_producer("trades") as producer:
         assert producer.send(b"1", durability="wal", timeout=20) == 1
-        recorder.send_signal(signal.SIGSTOP)
+        stop(recorder)
         before = time.monotonic()
         with pytest.raises(tailrace.TimedOutError, match="it will be recorded") as caught:
             producer.send(b"2", durability="wal", timeout=0.3)
@@ -226,7 +230,7 @@ with region.open_producer("trades") as producer:
 """
     )
     assert said(writer) == "1"
-    recorder.send_signal(signal.SIGSTOP)
+    stop(recorder)
     assert writer.stdin is not None
     writer.stdin.write("\n")
     writer.stdin.flush()
