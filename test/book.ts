@@ -191,7 +191,7 @@ test('wrong arguments are told in sentences', async () => {
     [() => new Book({ key: new Uint8Array(3) }), 'ERR_ARGUMENT', /16 bytes/],
     [() => Book.restore(none), 'ERR_ARGUMENT', /there is no snapshot/],
     [() => Book.restore(new Uint8Array(64)), 'ERR_CORRUPT', /not a whole snapshot/],
-    [() => wire.encode({ message: 'Login' } as never), 'ERR_ARGUMENT', /give the name of one/],
+    [() => wire.encode({ message: 'Order' } as never), 'ERR_ARGUMENT', /give the name of one/],
   ];
   for (const [call, code, words] of cases) {
     const error = await failureOf(call);

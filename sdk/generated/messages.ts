@@ -102,6 +102,24 @@ export const BOOK_HALTED = 2;
 /** State of a book: there was a trade, at the last trade price. */
 export const BOOK_TRADED = 4;
 
+/** Version of the session's messages. */
+export const LOGIN_VERSION = 1;
+
+/** Flag of a login: when the connection ends, take all orders of the account away. */
+export const LOGIN_CANCEL_ON_DISCONNECT = 1;
+
+/** Flag of a market message: the order sells. */
+export const MARKET_SELL = 1;
+
+/** The longest market message, bytes. */
+export const MARKET_BYTES_MAX = 56;
+
+/** First byte of a snapshot request. */
+export const SNAPSHOT_REQUEST = 64;
+
+/** First byte of a snapshot. It is the letter `A`, too, but the two never travel on one connection. */
+export const SNAPSHOT_HEAD = 65;
+
 /** Why an order was refused, or ended. */
 export const REASONS = {
   /** It is what was asked for. */
@@ -318,6 +336,182 @@ export const MESSAGES = {
       account: { offset: 4, size: 4, kind: 'u32' },
     },
   },
+  /** The first message of a session. */
+  Login: {
+    type: 6,
+    size: 64,
+    fields: {
+      /** `LOGIN_VERSION`. */
+      version: { offset: 1, size: 1, kind: 'u8' },
+      /** `LOGIN_*` bits. */
+      flags: { offset: 2, size: 2, kind: 'u16' },
+      /** Who is silent three times as long is gone, milliseconds. */
+      heartbeatMs: { offset: 4, size: 4, kind: 'u32' },
+      /** The first report to be sent again; 0: only new ones. */
+      nextReport: { offset: 8, size: 8, kind: 'u64' },
+      /** Name, padded with zeros. */
+      user: { offset: 16, size: 16, kind: 'bytes' },
+      /** Secret, padded with zeros. */
+      token: { offset: 32, size: 32, kind: 'bytes' },
+    },
+  },
+  /** Says that the other side is there. */
+  Heartbeat: {
+    type: 7,
+    size: 8,
+    fields: {
+      /** Zero. */
+      zero: { offset: 1, size: 7, kind: 'zeros' },
+    },
+  },
+  /** Ends a session in good order. */
+  Logout: {
+    type: 8,
+    size: 8,
+    fields: {
+      /** Zero. */
+      zero: { offset: 1, size: 7, kind: 'zeros' },
+    },
+  },
+  /** The answer to a login. */
+  LoginReply: {
+    type: 9,
+    size: 32,
+    fields: {
+      /** The number of a reason; 0: welcome. */
+      reason: { offset: 1, size: 1, kind: 'u8' },
+      /** Zero. */
+      zero: { offset: 2, size: 2, kind: 'zeros' },
+      /** The account of the session. */
+      account: { offset: 4, size: 4, kind: 'u32' },
+      /** Later ids must be above it. */
+      lastClientOrderId: { offset: 8, size: 8, kind: 'u64' },
+      /** The sequence of the report that comes next. */
+      nextReport: { offset: 16, size: 8, kind: 'u64' },
+      /** The exchange's clock, nanoseconds since 1970. */
+      timeNs: { offset: 24, size: 8, kind: 'u64' },
+    },
+  },
+  /** An order rests. */
+  Added: {
+    type: 65,
+    size: 48,
+    fields: {
+      /** `MARKET_SELL`, or 0. */
+      flags: { offset: 1, size: 1, kind: 'u8' },
+      /** Zero. */
+      zero: { offset: 2, size: 6, kind: 'zeros' },
+      /** Dense, from 1. */
+      sequence: { offset: 8, size: 8, kind: 'u64' },
+      /** Nanoseconds since 1970. */
+      timestampNs: { offset: 16, size: 8, kind: 'u64' },
+      /** Public id. */
+      orderId: { offset: 24, size: 8, kind: 'u64' },
+      /** Ticks. */
+      price: { offset: 32, size: 8, kind: 'i64' },
+      /** Units. */
+      quantity: { offset: 40, size: 8, kind: 'u64' },
+    },
+  },
+  /** A resting order traded. */
+  Executed: {
+    type: 69,
+    size: 56,
+    fields: {
+      /** `MARKET_SELL` when the resting order sells, or 0. */
+      flags: { offset: 1, size: 1, kind: 'u8' },
+      /** Zero. */
+      zero: { offset: 2, size: 6, kind: 'zeros' },
+      /** Dense, from 1. */
+      sequence: { offset: 8, size: 8, kind: 'u64' },
+      /** Nanoseconds since 1970. */
+      timestampNs: { offset: 16, size: 8, kind: 'u64' },
+      /** Public id. */
+      orderId: { offset: 24, size: 8, kind: 'u64' },
+      /** Number of the trade. */
+      matchId: { offset: 32, size: 8, kind: 'u64' },
+      /** Ticks. */
+      price: { offset: 40, size: 8, kind: 'i64' },
+      /** Units. */
+      quantity: { offset: 48, size: 8, kind: 'u64' },
+    },
+  },
+  /** A resting order lost quantity without a trade, and keeps its place. */
+  Reduced: {
+    type: 88,
+    size: 40,
+    fields: {
+      /** `MARKET_SELL`, or 0. */
+      flags: { offset: 1, size: 1, kind: 'u8' },
+      /** Zero. */
+      zero: { offset: 2, size: 6, kind: 'zeros' },
+      /** Dense, from 1. */
+      sequence: { offset: 8, size: 8, kind: 'u64' },
+      /** Nanoseconds since 1970. */
+      timestampNs: { offset: 16, size: 8, kind: 'u64' },
+      /** Public id. */
+      orderId: { offset: 24, size: 8, kind: 'u64' },
+      /** Units. */
+      removed: { offset: 32, size: 8, kind: 'u64' },
+    },
+  },
+  /** A resting order is gone. */
+  Deleted: {
+    type: 68,
+    size: 32,
+    fields: {
+      /** `MARKET_SELL`, or 0. */
+      flags: { offset: 1, size: 1, kind: 'u8' },
+      /** Zero. */
+      zero: { offset: 2, size: 6, kind: 'zeros' },
+      /** Dense, from 1. */
+      sequence: { offset: 8, size: 8, kind: 'u64' },
+      /** Nanoseconds since 1970. */
+      timestampNs: { offset: 16, size: 8, kind: 'u64' },
+      /** Public id. */
+      orderId: { offset: 24, size: 8, kind: 'u64' },
+    },
+  },
+  /** A resting order has another id, price and quantity, and lost its place. */
+  Replaced: {
+    type: 85,
+    size: 56,
+    fields: {
+      /** `MARKET_SELL`, or 0. */
+      flags: { offset: 1, size: 1, kind: 'u8' },
+      /** Zero. */
+      zero: { offset: 2, size: 6, kind: 'zeros' },
+      /** Dense, from 1. */
+      sequence: { offset: 8, size: 8, kind: 'u64' },
+      /** Nanoseconds since 1970. */
+      timestampNs: { offset: 16, size: 8, kind: 'u64' },
+      /** Public id until now. */
+      orderId: { offset: 24, size: 8, kind: 'u64' },
+      /** Public id from now on. */
+      newOrderId: { offset: 32, size: 8, kind: 'u64' },
+      /** Ticks. */
+      price: { offset: 40, size: 8, kind: 'i64' },
+      /** Units. */
+      quantity: { offset: 48, size: 8, kind: 'u64' },
+    },
+  },
+  /** Trading was halted, or goes on. */
+  StateChanged: {
+    type: 72,
+    size: 32,
+    fields: {
+      /** Zero. */
+      flags: { offset: 1, size: 1, kind: 'u8' },
+      /** Zero. */
+      zero: { offset: 2, size: 6, kind: 'zeros' },
+      /** Dense, from 1. */
+      sequence: { offset: 8, size: 8, kind: 'u64' },
+      /** Nanoseconds since 1970. */
+      timestampNs: { offset: 16, size: 8, kind: 'u64' },
+      /** 0 trading, 1 halted. */
+      state: { offset: 24, size: 8, kind: 'u64' },
+    },
+  },
   /** What a book says: an execution report, a market message, or both in one. */
   Event: {
     type: undefined,
@@ -423,6 +617,57 @@ export const MESSAGES = {
       openCount: { offset: 16, size: 4, kind: 'u32' },
       /** 1: its kill switch is on. */
       isKilled: { offset: 20, size: 4, kind: 'u32' },
+    },
+  },
+  /** Asks for a snapshot. */
+  SnapshotRequest: {
+    type: undefined,
+    size: 16,
+    fields: {
+      /** `SNAPSHOT_REQUEST`. */
+      kind: { offset: 0, size: 1, kind: 'u8' },
+      /** Zero. */
+      zero: { offset: 1, size: 15, kind: 'zeros' },
+    },
+  },
+  /** Begins a snapshot; so many orders follow, and their crc32 as u32. */
+  SnapshotHead: {
+    type: undefined,
+    size: 48,
+    fields: {
+      /** `SNAPSHOT_HEAD`. */
+      kind: { offset: 0, size: 1, kind: 'u8' },
+      /** Zero. */
+      zero: { offset: 1, size: 7, kind: 'zeros' },
+      /** Of the feed: digits of the exchange's epoch, right-justified. */
+      session: { offset: 8, size: 10, kind: 'bytes' },
+      /** Zero. */
+      zeroTail: { offset: 18, size: 6, kind: 'zeros' },
+      /** The last market message that is in it. */
+      sequence: { offset: 24, size: 8, kind: 'u64' },
+      /** Orders. */
+      count: { offset: 32, size: 8, kind: 'u64' },
+      /** Of the book. */
+      stateHash: { offset: 40, size: 8, kind: 'u64' },
+    },
+  },
+  /** One resting order; bids best first, then asks, in order of time within a price. */
+  SnapshotOrder: {
+    type: undefined,
+    size: 40,
+    fields: {
+      /** Public id. */
+      orderId: { offset: 0, size: 8, kind: 'u64' },
+      /** Ticks. */
+      price: { offset: 8, size: 8, kind: 'i64' },
+      /** Units. */
+      quantity: { offset: 16, size: 8, kind: 'u64' },
+      /** Within a price, lower ones come first. */
+      priority: { offset: 24, size: 8, kind: 'u64' },
+      /** 1 buy, 2 sell. */
+      side: { offset: 32, size: 1, kind: 'u8' },
+      /** Zero. */
+      zero: { offset: 33, size: 7, kind: 'zeros' },
     },
   },
 } as const;

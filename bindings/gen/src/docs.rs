@@ -33,7 +33,22 @@ The messages that go into a book and come out of it. They have fixed sizes and n
 `i64` in two's complement. A message has its type in byte 0; a record has none, and stands where it is expected. Fields
 named `zero` are zero, and whoever reads another value there calls the message malformed. Prices are whole ticks.
 
-Types 1 to 31 are clients' and sessions', 32 to 63 are the operator's.
+Types 1 to 31 are clients' and sessions', 32 to 63 are the operator's, and letters are the market stream's.
+
+## Framing
+
+**TCP, orders.** Each frame is `[length u16][message]`; a length other than the size of the type ends the session.
+
+**TCP, snapshots.** A `SnapshotRequest` without a frame. The answer: a `SnapshotHead`, as many `SnapshotOrder`s as it
+says, and the CRC-32 (IEEE) of all of it as `u32`. Who comes late buffers the feed first, asks, and drops what the
+snapshot has: sequences up to the head's. Byte 0 of the head is the letter `A`, too; the two never share a connection.
+
+**UDP, market stream.** MoldUDP64: a datagram begins with 20 bytes in big-endian order, session (10 characters),
+sequence of its first message (`u64`), count of messages (`u16`); then each message as `[length u16, big-endian]` and its
+bytes, which are little-endian as here. Count 0 is a heartbeat, 0xFFFF the end of the session. The session is the
+exchange's epoch in digits, right-justified with spaces; it changes whenever numbering starts again.
+
+**Batches** of a book, inside a process: `StampedCommand`s in, `Event`s out.
 
 ";
 

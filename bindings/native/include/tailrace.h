@@ -471,6 +471,18 @@ TR_AT(cursor_entry, updated_ns, 56);
 /* Sets the limits that new orders and replaces meet from now on. */
 #define TR_TYPE_SET_LIMITS 33
 #define TR_TYPE_SET_KILLED 34              /* Turns the kill switch of an account on or off. */
+#define TR_TYPE_LOGIN 6                    /* The first message of a session. */
+#define TR_TYPE_HEARTBEAT 7                /* Says that the other side is there. */
+#define TR_TYPE_LOGOUT 8                   /* Ends a session in good order. */
+#define TR_TYPE_LOGIN_REPLY 9              /* The answer to a login. */
+#define TR_TYPE_ADDED 65                   /* An order rests. */
+#define TR_TYPE_EXECUTED 69                /* A resting order traded. */
+/* A resting order lost quantity without a trade, and keeps its place. */
+#define TR_TYPE_REDUCED 88
+#define TR_TYPE_DELETED 68                 /* A resting order is gone. */
+/* A resting order has another id, price and quantity, and lost its place. */
+#define TR_TYPE_REPLACED 85
+#define TR_TYPE_STATE_CHANGED 72           /* Trading was halted, or goes on. */
 #define TR_SIDE_BUY 1                      /* Side of a new order, and of a mass cancel: bids. */
 #define TR_SIDE_SELL 2                     /* Side of a new order, and of a mass cancel: asks. */
 #define TR_SIDE_BOTH 0                     /* Side of a mass cancel: both. */
@@ -512,6 +524,14 @@ TR_AT(cursor_entry, updated_ns, 56);
 #define TR_BOOK_HALTED 2                   /* State of a book: trading is halted. */
 /* State of a book: there was a trade, at the last trade price. */
 #define TR_BOOK_TRADED 4
+#define TR_LOGIN_VERSION 1                 /* Version of the session's messages. */
+/* Flag of a login: when the connection ends, take all orders of the account away. */
+#define TR_LOGIN_CANCEL_ON_DISCONNECT 1
+#define TR_MARKET_SELL 1                   /* Flag of a market message: the order sells. */
+#define TR_MARKET_BYTES_MAX 56             /* The longest market message, bytes. */
+#define TR_SNAPSHOT_REQUEST 64             /* First byte of a snapshot request. */
+/* First byte of a snapshot. It is the letter `A`, too, but the two never travel on one connection. */
+#define TR_SNAPSHOT_HEAD 65
 
 /* Why an order was refused, or ended. */
 #define TR_REASON_NONE 0                   /* it is what was asked for */
@@ -539,7 +559,7 @@ TR_AT(cursor_entry, updated_ns, 56);
 
 /* A new order. */
 typedef struct tr_new_order {
-    uint8_t message_type;          /* The type: 1. */
+    uint8_t message_type;          /* The type. */
     uint8_t side;                  /* 1 buy, 2 sell. */
     /* Low nibble 1 limit, 2 market; high nibble 0 GTC, 1 IOC, 2 FOK. */
     uint8_t order_type;
@@ -556,7 +576,7 @@ TR_AT(new_order, client_order_id, 8); TR_AT(new_order, price, 16); TR_AT(new_ord
 
 /* Takes a live order away. */
 typedef struct tr_cancel_order {
-    uint8_t message_type;          /* The type: 2. */
+    uint8_t message_type;          /* The type. */
     uint8_t flags;                 /* Zero. */
     uint8_t zero[2];               /* Zero. */
     uint32_t account;              /* The account. */
@@ -568,7 +588,7 @@ TR_AT(cancel_order, client_order_id, 8);
 
 /* What became of a command, and of the orders it met. */
 typedef struct tr_execution_report {
-    uint8_t message_type;          /* The type: 3. */
+    uint8_t message_type;          /* The type. */
     /* 1 accepted, 2 fill, 3 cancelled, 4 rejected, 5 replaced, 6 decremented, 7 mass-cancel done. */
     uint8_t exec_type;
     uint8_t reason;                /* The number of a reason. */
@@ -592,7 +612,7 @@ TR_AT(execution_report, quantity, 40);
 
 /* Gives a live order another total, price and id. */
 typedef struct tr_replace {
-    uint8_t message_type;          /* The type: 4. */
+    uint8_t message_type;          /* The type. */
     uint8_t flags;                 /* As in a new order. */
     uint8_t zero[2];               /* Zero. */
     uint32_t account;              /* The account. */
@@ -607,7 +627,7 @@ TR_AT(replace, new_client_order_id, 16); TR_AT(replace, price, 24); TR_AT(replac
 
 /* Takes all live orders of an account away. */
 typedef struct tr_mass_cancel {
-    uint8_t message_type;          /* The type: 5. */
+    uint8_t message_type;          /* The type. */
     uint8_t side;                  /* 0 both, 1 buy, 2 sell. */
     uint8_t zero[2];               /* Zero. */
     uint32_t account;              /* The account. */
@@ -619,7 +639,7 @@ TR_AT(mass_cancel, zero, 2); TR_AT(mass_cancel, account, 4); TR_AT(mass_cancel, 
 
 /* Halts or resumes trading. */
 typedef struct tr_set_state {
-    uint8_t message_type;          /* The type: 32. */
+    uint8_t message_type;          /* The type. */
     uint8_t state;                 /* 0 trading, 1 halted. */
     uint8_t zero[2];               /* Zero. */
     uint8_t zero_word[4];          /* Zero. */
@@ -629,7 +649,7 @@ TR_AT(set_state, zero, 2); TR_AT(set_state, zero_word, 4);
 
 /* Sets the limits that new orders and replaces meet from now on. */
 typedef struct tr_set_limits {
-    uint8_t message_type;          /* The type: 33. */
+    uint8_t message_type;          /* The type. */
     uint8_t zero_byte[1];          /* Zero. */
     uint8_t zero[2];               /* Zero. */
     uint32_t open_orders_max;      /* Resting orders an account may have; 0: no limit. */
@@ -643,13 +663,145 @@ TR_AT(set_limits, quantity_max, 8); TR_AT(set_limits, collar_ticks, 16);
 
 /* Turns the kill switch of an account on or off. */
 typedef struct tr_set_killed {
-    uint8_t message_type;          /* The type: 34. */
+    uint8_t message_type;          /* The type. */
     uint8_t is_killed;             /* 0 off, 1 on. */
     uint8_t zero[2];               /* Zero. */
     uint32_t account;              /* The account. */
 } tr_set_killed;
 TR_SIZE(set_killed, 8); TR_AT(set_killed, message_type, 0); TR_AT(set_killed, is_killed, 1);
 TR_AT(set_killed, zero, 2); TR_AT(set_killed, account, 4);
+
+/* The first message of a session. */
+typedef struct tr_login {
+    uint8_t message_type;          /* The type. */
+    uint8_t version;               /* `LOGIN_VERSION`. */
+    uint16_t flags;                /* `LOGIN_*` bits. */
+    uint32_t heartbeat_ms;         /* Who is silent three times as long is gone, milliseconds. */
+    uint64_t next_report;          /* The first report to be sent again; 0: only new ones. */
+    uint8_t user[16];              /* Name, padded with zeros. */
+    uint8_t token[32];             /* Secret, padded with zeros. */
+} tr_login;
+TR_SIZE(login, 64); TR_AT(login, message_type, 0); TR_AT(login, version, 1); TR_AT(login, flags, 2);
+TR_AT(login, heartbeat_ms, 4); TR_AT(login, next_report, 8); TR_AT(login, user, 16);
+TR_AT(login, token, 32);
+
+/* Says that the other side is there. */
+typedef struct tr_heartbeat {
+    uint8_t message_type;          /* The type. */
+    uint8_t zero[7];               /* Zero. */
+} tr_heartbeat;
+TR_SIZE(heartbeat, 8); TR_AT(heartbeat, message_type, 0); TR_AT(heartbeat, zero, 1);
+
+/* Ends a session in good order. */
+typedef struct tr_logout {
+    uint8_t message_type;          /* The type. */
+    uint8_t zero[7];               /* Zero. */
+} tr_logout;
+TR_SIZE(logout, 8); TR_AT(logout, message_type, 0); TR_AT(logout, zero, 1);
+
+/* The answer to a login. */
+typedef struct tr_login_reply {
+    uint8_t message_type;          /* The type. */
+    uint8_t reason;                /* The number of a reason; 0: welcome. */
+    uint8_t zero[2];               /* Zero. */
+    uint32_t account;              /* The account of the session. */
+    uint64_t last_client_order_id; /* Later ids must be above it. */
+    uint64_t next_report;          /* The sequence of the report that comes next. */
+    uint64_t time_ns;              /* The exchange's clock, nanoseconds since 1970. */
+} tr_login_reply;
+TR_SIZE(login_reply, 32); TR_AT(login_reply, message_type, 0); TR_AT(login_reply, reason, 1);
+TR_AT(login_reply, zero, 2); TR_AT(login_reply, account, 4);
+TR_AT(login_reply, last_client_order_id, 8); TR_AT(login_reply, next_report, 16);
+TR_AT(login_reply, time_ns, 24);
+
+/* An order rests. */
+typedef struct tr_added {
+    uint8_t message_type;          /* The type. */
+    uint8_t flags;                 /* `MARKET_SELL`, or 0. */
+    uint8_t zero[6];               /* Zero. */
+    uint64_t sequence;             /* Dense, from 1. */
+    uint64_t timestamp_ns;         /* Nanoseconds since 1970. */
+    uint64_t order_id;             /* Public id. */
+    int64_t price;                 /* Ticks. */
+    uint64_t quantity;             /* Units. */
+} tr_added;
+TR_SIZE(added, 48); TR_AT(added, message_type, 0); TR_AT(added, flags, 1); TR_AT(added, zero, 2);
+TR_AT(added, sequence, 8); TR_AT(added, timestamp_ns, 16); TR_AT(added, order_id, 24);
+TR_AT(added, price, 32); TR_AT(added, quantity, 40);
+
+/* A resting order traded. */
+typedef struct tr_executed {
+    uint8_t message_type;          /* The type. */
+    uint8_t flags;                 /* `MARKET_SELL` when the resting order sells, or 0. */
+    uint8_t zero[6];               /* Zero. */
+    uint64_t sequence;             /* Dense, from 1. */
+    uint64_t timestamp_ns;         /* Nanoseconds since 1970. */
+    uint64_t order_id;             /* Public id. */
+    uint64_t match_id;             /* Number of the trade. */
+    int64_t price;                 /* Ticks. */
+    uint64_t quantity;             /* Units. */
+} tr_executed;
+TR_SIZE(executed, 56); TR_AT(executed, message_type, 0); TR_AT(executed, flags, 1);
+TR_AT(executed, zero, 2); TR_AT(executed, sequence, 8); TR_AT(executed, timestamp_ns, 16);
+TR_AT(executed, order_id, 24); TR_AT(executed, match_id, 32); TR_AT(executed, price, 40);
+TR_AT(executed, quantity, 48);
+
+/* A resting order lost quantity without a trade, and keeps its place. */
+typedef struct tr_reduced {
+    uint8_t message_type;          /* The type. */
+    uint8_t flags;                 /* `MARKET_SELL`, or 0. */
+    uint8_t zero[6];               /* Zero. */
+    uint64_t sequence;             /* Dense, from 1. */
+    uint64_t timestamp_ns;         /* Nanoseconds since 1970. */
+    uint64_t order_id;             /* Public id. */
+    uint64_t removed;              /* Units. */
+} tr_reduced;
+TR_SIZE(reduced, 40); TR_AT(reduced, message_type, 0); TR_AT(reduced, flags, 1);
+TR_AT(reduced, zero, 2); TR_AT(reduced, sequence, 8); TR_AT(reduced, timestamp_ns, 16);
+TR_AT(reduced, order_id, 24); TR_AT(reduced, removed, 32);
+
+/* A resting order is gone. */
+typedef struct tr_deleted {
+    uint8_t message_type;          /* The type. */
+    uint8_t flags;                 /* `MARKET_SELL`, or 0. */
+    uint8_t zero[6];               /* Zero. */
+    uint64_t sequence;             /* Dense, from 1. */
+    uint64_t timestamp_ns;         /* Nanoseconds since 1970. */
+    uint64_t order_id;             /* Public id. */
+} tr_deleted;
+TR_SIZE(deleted, 32); TR_AT(deleted, message_type, 0); TR_AT(deleted, flags, 1);
+TR_AT(deleted, zero, 2); TR_AT(deleted, sequence, 8); TR_AT(deleted, timestamp_ns, 16);
+TR_AT(deleted, order_id, 24);
+
+/* A resting order has another id, price and quantity, and lost its place. */
+typedef struct tr_replaced {
+    uint8_t message_type;          /* The type. */
+    uint8_t flags;                 /* `MARKET_SELL`, or 0. */
+    uint8_t zero[6];               /* Zero. */
+    uint64_t sequence;             /* Dense, from 1. */
+    uint64_t timestamp_ns;         /* Nanoseconds since 1970. */
+    uint64_t order_id;             /* Public id until now. */
+    uint64_t new_order_id;         /* Public id from now on. */
+    int64_t price;                 /* Ticks. */
+    uint64_t quantity;             /* Units. */
+} tr_replaced;
+TR_SIZE(replaced, 56); TR_AT(replaced, message_type, 0); TR_AT(replaced, flags, 1);
+TR_AT(replaced, zero, 2); TR_AT(replaced, sequence, 8); TR_AT(replaced, timestamp_ns, 16);
+TR_AT(replaced, order_id, 24); TR_AT(replaced, new_order_id, 32); TR_AT(replaced, price, 40);
+TR_AT(replaced, quantity, 48);
+
+/* Trading was halted, or goes on. */
+typedef struct tr_state_changed {
+    uint8_t message_type;          /* The type. */
+    uint8_t flags;                 /* Zero. */
+    uint8_t zero[6];               /* Zero. */
+    uint64_t sequence;             /* Dense, from 1. */
+    uint64_t timestamp_ns;         /* Nanoseconds since 1970. */
+    uint64_t state;                /* 0 trading, 1 halted. */
+} tr_state_changed;
+TR_SIZE(state_changed, 32); TR_AT(state_changed, message_type, 0); TR_AT(state_changed, flags, 1);
+TR_AT(state_changed, zero, 2); TR_AT(state_changed, sequence, 8);
+TR_AT(state_changed, timestamp_ns, 16); TR_AT(state_changed, state, 24);
 
 /* What a book says: an execution report, a market message, or both in one. */
 typedef struct tr_event {
@@ -725,6 +877,42 @@ typedef struct tr_account_record {
 TR_SIZE(account_record, 24); TR_AT(account_record, last_client_order_id, 0);
 TR_AT(account_record, report_sequence, 8); TR_AT(account_record, open_count, 16);
 TR_AT(account_record, is_killed, 20);
+
+/* Asks for a snapshot. */
+typedef struct tr_snapshot_request {
+    uint8_t kind;                  /* `SNAPSHOT_REQUEST`. */
+    uint8_t zero[15];              /* Zero. */
+} tr_snapshot_request;
+TR_SIZE(snapshot_request, 16); TR_AT(snapshot_request, kind, 0); TR_AT(snapshot_request, zero, 1);
+
+/* Begins a snapshot; so many orders follow, and their crc32 as u32. */
+typedef struct tr_snapshot_head {
+    uint8_t kind;                  /* `SNAPSHOT_HEAD`. */
+    uint8_t zero[7];               /* Zero. */
+    /* Of the feed: digits of the exchange's epoch, right-justified. */
+    uint8_t session[10];
+    uint8_t zero_tail[6];          /* Zero. */
+    uint64_t sequence;             /* The last market message that is in it. */
+    uint64_t count;                /* Orders. */
+    uint64_t state_hash;           /* Of the book. */
+} tr_snapshot_head;
+TR_SIZE(snapshot_head, 48); TR_AT(snapshot_head, kind, 0); TR_AT(snapshot_head, zero, 1);
+TR_AT(snapshot_head, session, 8); TR_AT(snapshot_head, zero_tail, 18);
+TR_AT(snapshot_head, sequence, 24); TR_AT(snapshot_head, count, 32);
+TR_AT(snapshot_head, state_hash, 40);
+
+/* One resting order; bids best first, then asks, in order of time within a price. */
+typedef struct tr_snapshot_order {
+    uint64_t order_id;             /* Public id. */
+    int64_t price;                 /* Ticks. */
+    uint64_t quantity;             /* Units. */
+    uint64_t priority;             /* Within a price, lower ones come first. */
+    uint8_t side;                  /* 1 buy, 2 sell. */
+    uint8_t zero[7];               /* Zero. */
+} tr_snapshot_order;
+TR_SIZE(snapshot_order, 40); TR_AT(snapshot_order, order_id, 0); TR_AT(snapshot_order, price, 8);
+TR_AT(snapshot_order, quantity, 16); TR_AT(snapshot_order, priority, 24);
+TR_AT(snapshot_order, side, 32); TR_AT(snapshot_order, zero, 33);
 
 /* A region, a producer, a consumer, a recorder, a log or a book: index and generation, never a
  * pointer. 0 is none. */

@@ -27,10 +27,11 @@
 //! fill a table that is never empty); an array over all prices (prices are 64-bit); a report number for rejections (a
 //! rejection would change the state; who was rejected may ask again).
 //!
-//! The files: `message`, `event` and `record` are what goes in and out, stated through `wire`; `reason` says why not;
-//! `order`, `level`, `ladder` over `bitmap`, `overflow` and `prices` over all of them hold what rests; `ids` and
-//! `account` know whose it is; `apply` takes commands, `entry` checks new orders and replaces, `matching` trades,
-//! `fillable` answers for FOK, `removal` cancels; `depth` and `snapshot` read, `audit` distrusts.
+//! The files: `message`, `event` and `record` are what goes in and out, stated through `wire`; `session` and `market`
+//! are what an exchange says besides; `reason` says why not; `order`, `level`, `ladder` over `bitmap`, `overflow` and
+//! `prices` over all of them hold what rests; `ids` and `account` know whose it is; `apply` takes commands, `entry`
+//! checks new orders and replaces, `matching` trades, `fillable` answers for FOK, `removal` cancels; `depth` and
+//! `snapshot` read, `audit` distrusts.
 
 mod account;
 mod apply;
@@ -44,6 +45,7 @@ mod hash;
 mod ids;
 mod ladder;
 mod level;
+pub mod market;
 mod matching;
 pub mod message;
 mod order;
@@ -52,6 +54,7 @@ mod prices;
 mod reason;
 pub mod record;
 mod removal;
+pub mod session;
 mod snapshot;
 pub mod wire;
 

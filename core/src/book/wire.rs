@@ -4,6 +4,7 @@
 //! a row of a table. With `type` it has its type in byte 0; without, it is a record that stands where it is expected.
 //! Everything is little-endian.
 
+use super::{event, market, message, record, session};
 use crate::schema::{Constant, Struct};
 
 /// What a field may be.
@@ -128,7 +129,7 @@ macro_rules! structures {
                     offset: 0,
                     size: $crate::book::wire::bytes_of_type($type),
                     type_name: "u8",
-                    doc: concat!(" The type: ", stringify!($type), "."),
+                    doc: " The type.",
                 },)?
                 $($crate::schema::Field {
                     name: stringify!($field),
@@ -145,10 +146,13 @@ pub(super) use structures;
 
 /// Every message and record with its type (0: it has none), table by table.
 pub fn tables() -> impl Iterator<Item = &'static (u8, Struct)> {
-    [super::message::MESSAGES, super::event::EVENTS, super::record::RECORDS].into_iter().flatten()
+    let messages = [message::MESSAGES, session::SESSIONS, market::MARKETS];
+    let records = [event::EVENTS, record::RECORDS, market::SNAPSHOTS];
+    messages.into_iter().chain(records).flatten()
 }
 
 /// Every named number of the messages.
 pub fn constants() -> impl Iterator<Item = &'static Constant> {
-    [super::message::CONSTANTS, super::event::CONSTANTS, super::record::CONSTANTS].into_iter().flatten()
+    let messages = [message::CONSTANTS, event::CONSTANTS, record::CONSTANTS];
+    messages.into_iter().chain([session::CONSTANTS, market::CONSTANTS]).flatten()
 }

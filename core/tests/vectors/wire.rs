@@ -3,8 +3,12 @@
 use crate::flow::{Flow, Kind};
 use crate::sparse::{committed, hex, number, text, unhex};
 use serde_json::{Map, Value, json};
+use tailrace_core::book::market::{
+    SNAPSHOT_HEAD, SNAPSHOT_REQUEST, SnapshotHead, SnapshotOrder, SnapshotRequest, write,
+};
 use tailrace_core::book::message::*;
 use tailrace_core::book::record::StampedCommand;
+use tailrace_core::book::session::{Heartbeat, LOGIN_CANCEL_ON_DISCONNECT, LOGIN_VERSION, Login, LoginReply, Logout};
 use tailrace_core::book::wire::tables;
 use tailrace_core::book::{Book, Command, Config, Event, Message};
 
@@ -84,6 +88,68 @@ fn messages() -> Vec<Value> {
         case("Event", &event().encode()),
         case("StampedCommand", &StampedCommand::from(&stamped).encode()),
     ]
+    .into_iter()
+    .chain(sessions())
+    .chain(markets())
+    .collect()
+}
+
+fn sessions() -> Vec<Value> {
+    let login = Login {
+        version: LOGIN_VERSION,
+        flags: LOGIN_CANCEL_ON_DISCONNECT,
+        heartbeat_ms: 1_000,
+        next_report: 12,
+        user: *b"gateway\0\0\0\0\0\0\0\0\0",
+        token: core::array::from_fn(|index| index as u8 ^ 0xA5),
+        ..Login::BLANK
+    };
+    let reply = LoginReply {
+        account: 7,
+        last_client_order_id: 1 << 60,
+        next_report: 13,
+        time_ns: 1_700_000_000_000_000_000,
+        ..LoginReply::BLANK
+    };
+    vec![
+        case("Login", &login.encode()),
+        case("LoginReply", &reply.encode()),
+        case("Heartbeat", &Heartbeat::BLANK.encode()),
+        case("Logout", &Logout::BLANK.encode()),
+    ]
+}
+
+fn markets() -> Vec<Value> {
+    let names = [
+        ("Added", b'A'),
+        ("Executed", b'E'),
+        ("Reduced", b'X'),
+        ("Deleted", b'D'),
+        ("Replaced", b'U'),
+        ("StateChanged", b'H'),
+    ];
+    let market = |(name, letter)| {
+        let mut bytes = [0; 56];
+        let length = write(&Event { market: letter, flags: 0x81, ..event() }, 1_700_000_000_000_000_001, &mut bytes);
+        case(name, &bytes[..length])
+    };
+    let head = SnapshotHead {
+        kind: SNAPSHOT_HEAD,
+        session: *b"        42",
+        sequence: 100,
+        count: 2,
+        state_hash: u64::MAX - 1,
+        ..SnapshotHead::BLANK
+    };
+    let order =
+        SnapshotOrder { order_id: 5, price: -6, quantity: 7, priority: 5, side: SIDE_SELL, ..SnapshotOrder::BLANK };
+    let request = SnapshotRequest { kind: SNAPSHOT_REQUEST, ..SnapshotRequest::BLANK };
+    let snapshots = [
+        case("SnapshotRequest", &request.encode()),
+        case("SnapshotHead", &head.encode()),
+        case("SnapshotOrder", &order.encode()),
+    ];
+    names.into_iter().map(market).chain(snapshots).collect()
 }
 
 /// What nobody may take for a message.
@@ -127,7 +193,8 @@ fn what_is_read_is_what_was_written() {
     let committed = committed("wire.json", &rules);
     for case in committed["messages"].as_array().expect("a list") {
         let bytes = unhex(text(&case["bytes"]));
-        if let Some(size) = Message::size_of_type(bytes[0]).filter(|_| case["message"] != "StampedCommand") {
+        let is_message = tables().any(|(kind, known)| *kind == bytes[0] && case["message"] == known.name);
+        if let Some(size) = Message::size_of_type(bytes[0]).filter(|_| is_message) {
             let mut again = [0; Message::SIZE_MAX];
             let length = Message::decode(&bytes).expect("a command").encode(&mut again);
             assert_eq!((length, &again[..length]), (size, &bytes[..]));

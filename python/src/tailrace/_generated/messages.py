@@ -71,6 +71,18 @@ BOOK_PENDING: Final = 1
 BOOK_HALTED: Final = 2
 # State of a book: there was a trade, at the last trade price.
 BOOK_TRADED: Final = 4
+# Version of the session's messages.
+LOGIN_VERSION: Final = 1
+# Flag of a login: when the connection ends, take all orders of the account away.
+LOGIN_CANCEL_ON_DISCONNECT: Final = 1
+# Flag of a market message: the order sells.
+MARKET_SELL: Final = 1
+# The longest market message, bytes.
+MARKET_BYTES_MAX: Final = 56
+# First byte of a snapshot request.
+SNAPSHOT_REQUEST: Final = 64
+# First byte of a snapshot. It is the letter `A`, too, but the two never travel on one connection.
+SNAPSHOT_HEAD: Final = 65
 
 # Why an order was refused, or ended.
 REASONS: Final[Mapping[str, int]] = {
@@ -276,6 +288,182 @@ MESSAGES: Final[Mapping[str, Shape]] = {
             "account": Field(4, 4, "u32"),
         },
     ),
+    # The first message of a session.
+    "Login": Shape(
+        6,
+        64,
+        {
+            # `LOGIN_VERSION`.
+            "version": Field(1, 1, "u8"),
+            # `LOGIN_*` bits.
+            "flags": Field(2, 2, "u16"),
+            # Who is silent three times as long is gone, milliseconds.
+            "heartbeat_ms": Field(4, 4, "u32"),
+            # The first report to be sent again; 0: only new ones.
+            "next_report": Field(8, 8, "u64"),
+            # Name, padded with zeros.
+            "user": Field(16, 16, "bytes"),
+            # Secret, padded with zeros.
+            "token": Field(32, 32, "bytes"),
+        },
+    ),
+    # Says that the other side is there.
+    "Heartbeat": Shape(
+        7,
+        8,
+        {
+            # Zero.
+            "zero": Field(1, 7, "zeros"),
+        },
+    ),
+    # Ends a session in good order.
+    "Logout": Shape(
+        8,
+        8,
+        {
+            # Zero.
+            "zero": Field(1, 7, "zeros"),
+        },
+    ),
+    # The answer to a login.
+    "LoginReply": Shape(
+        9,
+        32,
+        {
+            # The number of a reason; 0: welcome.
+            "reason": Field(1, 1, "u8"),
+            # Zero.
+            "zero": Field(2, 2, "zeros"),
+            # The account of the session.
+            "account": Field(4, 4, "u32"),
+            # Later ids must be above it.
+            "last_client_order_id": Field(8, 8, "u64"),
+            # The sequence of the report that comes next.
+            "next_report": Field(16, 8, "u64"),
+            # The exchange's clock, nanoseconds since 1970.
+            "time_ns": Field(24, 8, "u64"),
+        },
+    ),
+    # An order rests.
+    "Added": Shape(
+        65,
+        48,
+        {
+            # `MARKET_SELL`, or 0.
+            "flags": Field(1, 1, "u8"),
+            # Zero.
+            "zero": Field(2, 6, "zeros"),
+            # Dense, from 1.
+            "sequence": Field(8, 8, "u64"),
+            # Nanoseconds since 1970.
+            "timestamp_ns": Field(16, 8, "u64"),
+            # Public id.
+            "order_id": Field(24, 8, "u64"),
+            # Ticks.
+            "price": Field(32, 8, "i64"),
+            # Units.
+            "quantity": Field(40, 8, "u64"),
+        },
+    ),
+    # A resting order traded.
+    "Executed": Shape(
+        69,
+        56,
+        {
+            # `MARKET_SELL` when the resting order sells, or 0.
+            "flags": Field(1, 1, "u8"),
+            # Zero.
+            "zero": Field(2, 6, "zeros"),
+            # Dense, from 1.
+            "sequence": Field(8, 8, "u64"),
+            # Nanoseconds since 1970.
+            "timestamp_ns": Field(16, 8, "u64"),
+            # Public id.
+            "order_id": Field(24, 8, "u64"),
+            # Number of the trade.
+            "match_id": Field(32, 8, "u64"),
+            # Ticks.
+            "price": Field(40, 8, "i64"),
+            # Units.
+            "quantity": Field(48, 8, "u64"),
+        },
+    ),
+    # A resting order lost quantity without a trade, and keeps its place.
+    "Reduced": Shape(
+        88,
+        40,
+        {
+            # `MARKET_SELL`, or 0.
+            "flags": Field(1, 1, "u8"),
+            # Zero.
+            "zero": Field(2, 6, "zeros"),
+            # Dense, from 1.
+            "sequence": Field(8, 8, "u64"),
+            # Nanoseconds since 1970.
+            "timestamp_ns": Field(16, 8, "u64"),
+            # Public id.
+            "order_id": Field(24, 8, "u64"),
+            # Units.
+            "removed": Field(32, 8, "u64"),
+        },
+    ),
+    # A resting order is gone.
+    "Deleted": Shape(
+        68,
+        32,
+        {
+            # `MARKET_SELL`, or 0.
+            "flags": Field(1, 1, "u8"),
+            # Zero.
+            "zero": Field(2, 6, "zeros"),
+            # Dense, from 1.
+            "sequence": Field(8, 8, "u64"),
+            # Nanoseconds since 1970.
+            "timestamp_ns": Field(16, 8, "u64"),
+            # Public id.
+            "order_id": Field(24, 8, "u64"),
+        },
+    ),
+    # A resting order has another id, price and quantity, and lost its place.
+    "Replaced": Shape(
+        85,
+        56,
+        {
+            # `MARKET_SELL`, or 0.
+            "flags": Field(1, 1, "u8"),
+            # Zero.
+            "zero": Field(2, 6, "zeros"),
+            # Dense, from 1.
+            "sequence": Field(8, 8, "u64"),
+            # Nanoseconds since 1970.
+            "timestamp_ns": Field(16, 8, "u64"),
+            # Public id until now.
+            "order_id": Field(24, 8, "u64"),
+            # Public id from now on.
+            "new_order_id": Field(32, 8, "u64"),
+            # Ticks.
+            "price": Field(40, 8, "i64"),
+            # Units.
+            "quantity": Field(48, 8, "u64"),
+        },
+    ),
+    # Trading was halted, or goes on.
+    "StateChanged": Shape(
+        72,
+        32,
+        {
+            # Zero.
+            "flags": Field(1, 1, "u8"),
+            # Zero.
+            "zero": Field(2, 6, "zeros"),
+            # Dense, from 1.
+            "sequence": Field(8, 8, "u64"),
+            # Nanoseconds since 1970.
+            "timestamp_ns": Field(16, 8, "u64"),
+            # 0 trading, 1 halted.
+            "state": Field(24, 8, "u64"),
+        },
+    ),
     # What a book says: an execution report, a market message, or both in one.
     "Event": Shape(
         None,
@@ -381,6 +569,57 @@ MESSAGES: Final[Mapping[str, Shape]] = {
             "open_count": Field(16, 4, "u32"),
             # 1: its kill switch is on.
             "is_killed": Field(20, 4, "u32"),
+        },
+    ),
+    # Asks for a snapshot.
+    "SnapshotRequest": Shape(
+        None,
+        16,
+        {
+            # `SNAPSHOT_REQUEST`.
+            "kind": Field(0, 1, "u8"),
+            # Zero.
+            "zero": Field(1, 15, "zeros"),
+        },
+    ),
+    # Begins a snapshot; so many orders follow, and their crc32 as u32.
+    "SnapshotHead": Shape(
+        None,
+        48,
+        {
+            # `SNAPSHOT_HEAD`.
+            "kind": Field(0, 1, "u8"),
+            # Zero.
+            "zero": Field(1, 7, "zeros"),
+            # Of the feed: digits of the exchange's epoch, right-justified.
+            "session": Field(8, 10, "bytes"),
+            # Zero.
+            "zero_tail": Field(18, 6, "zeros"),
+            # The last market message that is in it.
+            "sequence": Field(24, 8, "u64"),
+            # Orders.
+            "count": Field(32, 8, "u64"),
+            # Of the book.
+            "state_hash": Field(40, 8, "u64"),
+        },
+    ),
+    # One resting order; bids best first, then asks, in order of time within a price.
+    "SnapshotOrder": Shape(
+        None,
+        40,
+        {
+            # Public id.
+            "order_id": Field(0, 8, "u64"),
+            # Ticks.
+            "price": Field(8, 8, "i64"),
+            # Units.
+            "quantity": Field(16, 8, "u64"),
+            # Within a price, lower ones come first.
+            "priority": Field(24, 8, "u64"),
+            # 1 buy, 2 sell.
+            "side": Field(32, 1, "u8"),
+            # Zero.
+            "zero": Field(33, 7, "zeros"),
         },
     ),
 }
