@@ -331,13 +331,16 @@ fn a_log_fails_while_its_disk_turns_out_to_have_room_again() {
     for _ in 0..500 {
         let tail = Tail::open(&*storage, &[1; 16], 0).expect("a page");
         let state = State::new("log".into(), tail, 0, true);
+        let both = std::sync::Barrier::new(2);
         std::thread::scope(|scope| {
             scope.spawn(|| {
+                both.wait();
                 for _ in 0..1_000 {
                     state.set_full(true);
                     state.set_full(false);
                 }
             });
+            both.wait();
             state.poison("syncing", &std::io::Error::other("lost"));
             assert_eq!(state.stopped(), Some(Code::IO), "or the next sync would call durable what is lost");
         });
