@@ -4,7 +4,7 @@
  * The flow is decided by its seed, the totals by the flow: how many records and trades, how many shares, a digest of all
  * records, the book at the end, and what the signals come to.
  */
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -88,6 +88,16 @@ test('resumed after its end, it has nothing to add', async () => {
   const verdict = await new Job(['--resume', ...RATE, '--data', join(folder, 'whole')]).proved();
   assert.equal(verdict.totals, undisturbed);
   assert.is(verdict.written, 0);
+});
+
+test('a promise that the log does not keep is found', async () => {
+  const data = join(folder, 'whole');
+  appendFileSync(join(data, 'acknowledged'), `0 ${RECORDS} ${Number(RECORDS) + 1}\n`);
+  const job = new Job(['--resume', ...RATE, '--data', data]);
+  assert.is(await job.end(), 1);
+  const { ok, wal } = JSON.parse(job.output) as Verdict;
+  assert.not.ok(ok);
+  assert.is(wal.acknowledged, wal.found + 1);
 });
 
 test('other flow has other totals', async () => {
