@@ -232,7 +232,7 @@ consumer('begins where it is told', async () => {
   assert.is((await failureOf(() => made.openConsumer('q', { from: 'latest' }))).code, 'ERR_ARGUMENT');
   assert.match(
     (await failureOf(() => made.openConsumer('s', { from: 'now' as never }))).message,
-    /'latest' or 'oldest'/,
+    /'latest', 'oldest'/,
   );
 });
 
