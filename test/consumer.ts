@@ -230,10 +230,7 @@ consumer('begins where it is told', async () => {
   assert.is(texts(latest.poll()), 'b');
   assert.is(texts(oldest.poll()), 'ab');
   assert.is((await failureOf(() => made.openConsumer('q', { from: 'latest' }))).code, 'ERR_ARGUMENT');
-  assert.match(
-    (await failureOf(() => made.openConsumer('s', { from: 'now' as never }))).message,
-    /'latest', 'oldest'/,
-  );
+  assert.match((await failureOf(() => made.openConsumer('s', { from: 'now' as never }))).message, /'latest', 'oldest'/);
 });
 
 consumer('takes from queues only', async () => {
