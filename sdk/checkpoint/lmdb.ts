@@ -10,9 +10,10 @@
  *                  144 last page u64 · 152 transaction u64; the page with the higher transaction counts
  * ```
  */
-import { closeSync, fsyncSync, mkdirSync, openSync, readSync, statSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, readSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { RootDatabase } from 'lmdb';
+import { makeDirectory } from '../directory.ts';
 import { failure, TailraceError } from '../error.ts';
 
 /** State and number of a checkpoint. */
@@ -27,7 +28,7 @@ const PAGE_BYTES_MAX = 65_536;
 
 /** Opens the database in `directory`, which is made when it is not there. */
 export async function openDatabase(directory: string, isReadOnly: boolean): Promise<Database> {
-  if (!isReadOnly) makeDirectory(directory);
+  if (!isReadOnly) prepare(directory);
   check(directory);
   const { open } = await loaded();
   try {
@@ -58,9 +59,9 @@ async function loaded(): Promise<typeof import('lmdb')> {
   }
 }
 
-function makeDirectory(directory: string): void {
+function prepare(directory: string): void {
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    makeDirectory(directory, 0o700);
     syncDirectory(dirname(directory));
   } catch (error) {
     throw refused(`${directory} could not be made`, error);

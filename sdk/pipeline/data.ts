@@ -21,6 +21,7 @@ import {
 } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { makeDirectory } from '../directory.ts';
 import { dataPath, isWritten } from './leftovers.ts';
 import { OptionError, type Options } from './options.ts';
 import type { Acknowledged } from './report.ts';
@@ -131,7 +132,7 @@ function readMade(file: string): Made {
 
 function makeEmpty(dir: string): void {
   try {
-    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    makeDirectory(dir, 0o700);
   } catch (cause) {
     throw new OptionError(`--data ${dir} cannot be made: ${(cause as Error).message}`, { cause });
   }

@@ -186,6 +186,10 @@ test('a state that the log cannot bring up to date is not recovered', async () =
   assert.is((await failureOf(() => checkpoints.recover('new', { log: path }))).code, 'ERR_GONE');
 });
 
+test('a directory that cannot be made is an error, and soon', async () => {
+  assert.instance(await failureOf(() => Checkpoints.open('/proc/nothing/below')), Error);
+});
+
 test('wrong arguments are refused with a sentence', async () => {
   await using checkpoints = await Checkpoints.open(place());
   const state = bytes('state');
