@@ -94,7 +94,8 @@ impl Channel {
 
 impl Drop for Channel {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
+        // With the link to its log.
+        let _ = Region::remove(&self.path);
     }
 }
 
