@@ -1,5 +1,5 @@
 /**
- * Signal: what the analytics process found out about one interval, 64 bytes in a slot of the queue `signals`.
+ * Signal: what the analytics process found out about one interval, 64 bytes in a slot of the stream `signals`.
  *
  *     0 from_ns u64 · 8 to_ns u64 · 16 first_position u64 · 24 last_position u64 · 32 volume u64
  *     40 trades u32 · 44 events u32 · 48 vwap f64 · 56 imbalance f64                     all little-endian
