@@ -45,6 +45,7 @@ const UNSAFE = [
 const OWN_ATOMICS = [
   'core/tests/recorded/',
   'bindings/native/src/vigil.rs',
+  'exchange/src/agent.rs',
   'core/tests/properties/main.rs',
   'bindings/native/src/handles.rs',
   'bindings/native/src/node/',

@@ -102,6 +102,9 @@ export const BOOK_HALTED = 2;
 /** State of a book: there was a trade, at the last trade price. */
 export const BOOK_TRADED = 4;
 
+/** Version of the record that opens a journal. */
+export const OPENING_VERSION = 1;
+
 /** Version of the session's messages. */
 export const LOGIN_VERSION = 1;
 
@@ -152,6 +155,8 @@ export const REASONS = {
   FILL_OR_KILL_DECREMENT: 13,
   /** The account has no open order of that id. */
   UNKNOWN_ORDER: 14,
+  /** The account sends more messages in a second than it may. */
+  RATE: 15,
   /** What could not be traded at once was cancelled. */
   REMAINDER: 32,
   /** It would have traded with its own account. */
@@ -162,6 +167,12 @@ export const REASONS = {
   MASS_CANCEL: 35,
   /** The new total had been executed already. */
   EXECUTED: 36,
+  /** The user or the token is wrong. */
+  LOGIN: 64,
+  /** The exchange speaks another version. */
+  LOGIN_VERSION: 65,
+  /** The exchange takes no more sessions now. */
+  UNAVAILABLE: 66,
 } as const;
 
 /** The same in words. */
@@ -181,11 +192,15 @@ export const REASON_TEXTS: Readonly<Record<keyof typeof REASONS, string>> = {
   FILL_OR_KILL: 'the order cannot be filled completely at once',
   FILL_OR_KILL_DECREMENT: 'fill-or-kill does not go with decrement',
   UNKNOWN_ORDER: 'the account has no open order of that id',
+  RATE: 'the account sends more messages in a second than it may',
   REMAINDER: 'what could not be traded at once was cancelled',
   SELF_TRADE: 'it would have traded with its own account',
   COLLAR: 'the next price lies outside the collar',
   MASS_CANCEL: 'a mass cancel took it away',
   EXECUTED: 'the new total had been executed already',
+  LOGIN: 'the user or the token is wrong',
+  LOGIN_VERSION: 'the exchange speaks another version',
+  UNAVAILABLE: 'the exchange takes no more sessions now',
 };
 
 /** Every message and record by its name; those with a type have it in byte 0. */
@@ -554,6 +569,51 @@ export const MESSAGES = {
       timestampNs: { offset: 8, size: 8, kind: 'u64' },
       /** One of the commands, and zeros up to 40 bytes. */
       message: { offset: 16, size: 40, kind: 'bytes' },
+    },
+  },
+  /**
+   * Opens a journal: what the book is made of, and whose numbers these are. Its first record, and
+   * its only one of this kind.
+   */
+  Opening: {
+    type: 35,
+    size: 56,
+    fields: {
+      /** `OPENING_VERSION`. */
+      version: { offset: 1, size: 1, kind: 'u8' },
+      /** Zero. */
+      zero: { offset: 2, size: 2, kind: 'zeros' },
+      /** Orders that can rest at once. */
+      slotCount: { offset: 4, size: 4, kind: 'u32' },
+      /** Accounts are numbered from 0 to one less than this. */
+      accountCount: { offset: 8, size: 4, kind: 'u32' },
+      /** Prices that are found without a search. */
+      bandTicks: { offset: 12, size: 4, kind: 'u32' },
+      /** The exchange's epoch: changes whenever its numbers begin anew. At most ten digits. */
+      epoch: { offset: 16, size: 8, kind: 'u64' },
+      /** Quantity of one order; 0: as much as the book can count. */
+      quantityMax: { offset: 24, size: 8, kind: 'u64' },
+      /** How far from the last trade a command may trade, ticks; 0: no collar. */
+      collarTicks: { offset: 32, size: 8, kind: 'u64' },
+      /** Resting orders an account may have; 0: no limit. */
+      openOrdersMax: { offset: 40, size: 4, kind: 'u32' },
+      /** Zero. */
+      zeroWord: { offset: 44, size: 4, kind: 'zeros' },
+      /** Zero. */
+      zeroWords: { offset: 48, size: 8, kind: 'zeros' },
+    },
+  },
+  /** A report as the exchange keeps it: what the account gets, and where it is from. */
+  KeptReport: {
+    type: undefined,
+    size: 64,
+    fields: {
+      /** An execution report. */
+      report: { offset: 0, size: 48, kind: 'bytes' },
+      /** The global sequence of the command that it answers. */
+      commandSequence: { offset: 48, size: 8, kind: 'u64' },
+      /** Dense over all reports of the exchange, from 1. */
+      ordinal: { offset: 56, size: 8, kind: 'u64' },
     },
   },
   /** One price of one side. */

@@ -483,6 +483,8 @@ TR_AT(cursor_entry, updated_ns, 56);
 /* A resting order has another id, price and quantity, and lost its place. */
 #define TR_TYPE_REPLACED 85
 #define TR_TYPE_STATE_CHANGED 72           /* Trading was halted, or goes on. */
+/* Opens a journal: what the book is made of, and whose numbers these are. Its first record, and its only one of this kind. */
+#define TR_TYPE_OPENING 35
 #define TR_SIDE_BUY 1                      /* Side of a new order, and of a mass cancel: bids. */
 #define TR_SIDE_SELL 2                     /* Side of a new order, and of a mass cancel: asks. */
 #define TR_SIDE_BOTH 0                     /* Side of a mass cancel: both. */
@@ -524,6 +526,7 @@ TR_AT(cursor_entry, updated_ns, 56);
 #define TR_BOOK_HALTED 2                   /* State of a book: trading is halted. */
 /* State of a book: there was a trade, at the last trade price. */
 #define TR_BOOK_TRADED 4
+#define TR_OPENING_VERSION 1               /* Version of the record that opens a journal. */
 #define TR_LOGIN_VERSION 1                 /* Version of the session's messages. */
 /* Flag of a login: when the connection ends, take all orders of the account away. */
 #define TR_LOGIN_CANCEL_ON_DISCONNECT 1
@@ -551,11 +554,16 @@ TR_AT(cursor_entry, updated_ns, 56);
 #define TR_REASON_FILL_OR_KILL 12          /* the order cannot be filled completely at once */
 #define TR_REASON_FILL_OR_KILL_DECREMENT 13 /* fill-or-kill does not go with decrement */
 #define TR_REASON_UNKNOWN_ORDER 14         /* the account has no open order of that id */
+/* the account sends more messages in a second than it may */
+#define TR_REASON_RATE 15
 #define TR_REASON_REMAINDER 32             /* what could not be traded at once was cancelled */
 #define TR_REASON_SELF_TRADE 33            /* it would have traded with its own account */
 #define TR_REASON_COLLAR 34                /* the next price lies outside the collar */
 #define TR_REASON_MASS_CANCEL 35           /* a mass cancel took it away */
 #define TR_REASON_EXECUTED 36              /* the new total had been executed already */
+#define TR_REASON_LOGIN 64                 /* the user or the token is wrong */
+#define TR_REASON_LOGIN_VERSION 65         /* the exchange speaks another version */
+#define TR_REASON_UNAVAILABLE 66           /* the exchange takes no more sessions now */
 
 /* A new order. */
 typedef struct tr_new_order {
@@ -832,6 +840,39 @@ typedef struct tr_stamped_command {
 } tr_stamped_command;
 TR_SIZE(stamped_command, 56); TR_AT(stamped_command, sequence, 0);
 TR_AT(stamped_command, timestamp_ns, 8); TR_AT(stamped_command, message, 16);
+
+/* Opens a journal: what the book is made of, and whose numbers these are. Its first record, and
+ * its only one of this kind. */
+typedef struct tr_opening {
+    uint8_t message_type;          /* The type. */
+    uint8_t version;               /* `OPENING_VERSION`. */
+    uint8_t zero[2];               /* Zero. */
+    uint32_t slot_count;           /* Orders that can rest at once. */
+    uint32_t account_count;        /* Accounts are numbered from 0 to one less than this. */
+    uint32_t band_ticks;           /* Prices that are found without a search. */
+    /* The exchange's epoch: changes whenever its numbers begin anew. At most ten digits. */
+    uint64_t epoch;
+    uint64_t quantity_max;         /* Quantity of one order; 0: as much as the book can count. */
+    /* How far from the last trade a command may trade, ticks; 0: no collar. */
+    uint64_t collar_ticks;
+    uint32_t open_orders_max;      /* Resting orders an account may have; 0: no limit. */
+    uint8_t zero_word[4];          /* Zero. */
+    uint8_t zero_words[8];         /* Zero. */
+} tr_opening;
+TR_SIZE(opening, 56); TR_AT(opening, message_type, 0); TR_AT(opening, version, 1);
+TR_AT(opening, zero, 2); TR_AT(opening, slot_count, 4); TR_AT(opening, account_count, 8);
+TR_AT(opening, band_ticks, 12); TR_AT(opening, epoch, 16); TR_AT(opening, quantity_max, 24);
+TR_AT(opening, collar_ticks, 32); TR_AT(opening, open_orders_max, 40);
+TR_AT(opening, zero_word, 44); TR_AT(opening, zero_words, 48);
+
+/* A report as the exchange keeps it: what the account gets, and where it is from. */
+typedef struct tr_kept_report {
+    uint8_t report[48];            /* An execution report. */
+    uint64_t command_sequence;     /* The global sequence of the command that it answers. */
+    uint64_t ordinal;              /* Dense over all reports of the exchange, from 1. */
+} tr_kept_report;
+TR_SIZE(kept_report, 64); TR_AT(kept_report, report, 0); TR_AT(kept_report, command_sequence, 48);
+TR_AT(kept_report, ordinal, 56);
 
 /* One price of one side. */
 typedef struct tr_depth_level {

@@ -64,6 +64,8 @@ reasons! {
     FILL_OR_KILL_DECREMENT = 13, "fill-or-kill does not go with decrement";
     /// No such live order.
     UNKNOWN_ORDER = 14, "the account has no open order of that id";
+    /// More messages than the account may send in a second; said by the gateway.
+    RATE = 15, "the account sends more messages in a second than it may";
     /// What a market, IOC or FOK order could not trade.
     REMAINDER = 32, "what could not be traded at once was cancelled";
     /// Self-trade prevention.
@@ -74,6 +76,12 @@ reasons! {
     MASS_CANCEL = 35, "a mass cancel took it away";
     /// A replace whose new total was executed already.
     EXECUTED = 36, "the new total had been executed already";
+    /// A login with an unknown user or a wrong token.
+    LOGIN = 64, "the user or the token is wrong";
+    /// A login of another version.
+    LOGIN_VERSION = 65, "the exchange speaks another version";
+    /// A login to an exchange that is full, or not ready.
+    UNAVAILABLE = 66, "the exchange takes no more sessions now";
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@ constants! {
     pub const BOOK_HALTED: u32 = 2;
     /// State of a book: there was a trade, at the last trade price.
     pub const BOOK_TRADED: u32 = 4;
+    /// Version of the record that opens a journal.
+    pub const OPENING_VERSION: u8 = 1;
 }
 
 structures! {
@@ -27,6 +29,43 @@ structures! {
             8 => timestamp_ns: u64,
             /// One of the commands, and zeros up to 40 bytes.
             16 => message: [u8; 40],
+        }
+
+        /// Opens a journal: what the book is made of, and whose numbers these are. Its first record, and its only one of
+        /// this kind.
+        pub struct Opening: 56 type 35 {
+            /// `OPENING_VERSION`.
+            1 => version: u8,
+            /// Zero.
+            2 => zero: u16,
+            /// Orders that can rest at once.
+            4 => slot_count: u32,
+            /// Accounts are numbered from 0 to one less than this.
+            8 => account_count: u32,
+            /// Prices that are found without a search.
+            12 => band_ticks: u32,
+            /// The exchange's epoch: changes whenever its numbers begin anew. At most ten digits.
+            16 => epoch: u64,
+            /// Quantity of one order; 0: as much as the book can count.
+            24 => quantity_max: u64,
+            /// How far from the last trade a command may trade, ticks; 0: no collar.
+            32 => collar_ticks: u64,
+            /// Resting orders an account may have; 0: no limit.
+            40 => open_orders_max: u32,
+            /// Zero.
+            44 => zero_word: u32,
+            /// Zero.
+            48 => zero_words: u64,
+        }
+
+        /// A report as the exchange keeps it: what the account gets, and where it is from.
+        pub struct KeptReport: 64 {
+            /// An execution report.
+            0 => report: [u8; 48],
+            /// The global sequence of the command that it answers.
+            48 => command_sequence: u64,
+            /// Dense over all reports of the exchange, from 1.
+            56 => ordinal: u64,
         }
 
         /// One price of one side.

@@ -4,10 +4,11 @@
 //! after the last counted one, whatever the length of the file, so an interrupted call costs no storage.
 
 use super::options::{ChannelOptions, check_capacity};
-use super::shared::{Shared, terminated};
+use super::shared::Shared;
 use super::{fail, refused};
-use crate::error::{Code, Result};
-use crate::layout::{BAND_ALIGN, CHANNEL_MAX, FIRST_BAND_OFFSET, NAME_MAX, SLOT_BYTES, Slot};
+use crate::error::{Code, Error, Result};
+use crate::image::{self, Place, fill_slots, terminated};
+use crate::layout::{CHANNEL_MAX, SLOT_BYTES};
 use crate::os;
 use crate::sync::Ordering;
 
@@ -38,23 +39,18 @@ impl Shared {
         if count == CHANNEL_MAX {
             return fail(Code::NO_SPACE, format!("{} has {CHANNEL_MAX} channels already", self.path().display()));
         }
-        let band_offset = self.allocate_band(count, options.capacity)?;
-        fill_slots(self.mapping.views(band_offset, options.capacity as usize));
-        let entry = self.entry(count);
-        entry.channel_id.store(count, Ordering::Relaxed);
-        entry.flags.store(flags, Ordering::Relaxed);
-        entry.capacity.store(options.capacity, Ordering::Relaxed);
-        entry.band_offset.store(band_offset, Ordering::Relaxed);
-        self.reset_entry(count);
+        let place = self.allocate_band(count, flags, options.capacity)?;
+        fill_slots(self.mapping.views(place.band_offset, options.capacity as usize));
+        image::fill_entry(self.entry(count), count, place);
         self.names()[count as usize].text.store(name.as_bytes());
         // sync: channel-count. Release; pairs with the Acquire in `channel_count`.
         self.header().channel_count.store(count + 1, Ordering::Release);
         Ok(count)
     }
 
-    /// Storage behind the last counted band; its offset.
-    fn allocate_band(&self, count: u32, capacity: u64) -> Result<u64> {
-        let mut end = FIRST_BAND_OFFSET;
+    /// Storage behind the last counted band.
+    fn allocate_band(&self, count: u32, flags: u32, capacity: u64) -> Result<Place> {
+        let mut end = 0;
         for channel in 0..count {
             end = end.max(match self.channel(channel) {
                 Ok(channel) => channel.end(),
@@ -62,62 +58,20 @@ impl Shared {
                 Err(_) => self.locks.status()?.bytes,
             });
         }
-        let offset = end.next_multiple_of(BAND_ALIGN);
-        let bytes = capacity * SLOT_BYTES;
-        let (path, limit) = (self.path().display(), self.limit_bytes());
-        if offset > limit || bytes > limit - offset {
-            let room = limit.saturating_sub(offset);
-            let message = format!("{capacity} slots need {bytes} bytes; {path} has room for {room}, of {limit}");
-            return fail(Code::NO_SPACE, message);
-        }
-        os::allocate(self.locks.descriptor(), offset, bytes)
+        let (path, limit, bytes) = (self.path().display(), self.limit_bytes(), capacity * SLOT_BYTES);
+        let place = Place::behind(end, flags, capacity, limit).map_err(|fault| {
+            let message = format!("{capacity} slots need {bytes} bytes; {path} has room for {}, of {limit}", fault.value);
+            Error::new(fault.code, message)
+        })?;
+        os::allocate(self.locks.descriptor(), place.band_offset, bytes)
             .map_err(|cause| refused(format_args!("growing {path} by {bytes} bytes"), cause))?;
-        Ok(offset)
-    }
-
-    /// Sets the cursors and the words that sleepers use to those of a channel nobody has used.
-    pub(super) fn reset_entry(&self, channel: u32) {
-        let entry = self.entry(channel);
-        for word in [
-            &entry.signal,
-            &entry.consumers_asleep,
-            &entry.producers_asleep,
-            &entry.room_signal,
-            &entry.exclusive_writer,
-            &entry.exclusive_reader,
-        ] {
-            word.store(0, Ordering::Relaxed);
-        }
-        entry.tail.store(0, Ordering::Relaxed);
-        entry.head.store(0, Ordering::Relaxed);
-    }
-}
-
-/// Makes every slot free for its first position, whatever was there.
-pub(super) fn fill_slots(slots: &[Slot]) {
-    for (index, slot) in slots.iter().enumerate() {
-        slot.sequence.store(index as u64, Ordering::Relaxed);
-        slot.message_id.store(0, Ordering::Relaxed);
-        slot.timestamp_ns.store(0, Ordering::Relaxed);
-        slot.channel_id.store(0, Ordering::Relaxed);
-        slot.message_type.store(0, Ordering::Relaxed);
-        slot.sender_pid.store(0, Ordering::Relaxed);
-        slot.sender_runtime.store(0, Ordering::Relaxed);
-        slot.flags.store(0, Ordering::Relaxed);
-        slot.payload_len.store(0, Ordering::Relaxed);
-        slot.crc32.store(0, Ordering::Relaxed);
-        slot.total_len.store(0, Ordering::Relaxed);
-        slot.delivery_count.store(0, Ordering::Relaxed);
+        Ok(place)
     }
 }
 
 fn check_name(name: &str) -> Result<()> {
-    if name.is_empty() || name.len() > NAME_MAX as usize {
-        let bytes = name.len();
-        return fail(Code::ARGUMENT, format!("a channel's name has 1 to {NAME_MAX} bytes; {name:?} has {bytes}"));
+    match image::name_refusal(name) {
+        Some(why) => fail(Code::ARGUMENT, format!("{why}; {name:?} has {} bytes", name.len())),
+        None => Ok(()),
     }
-    if name.chars().any(char::is_control) {
-        return fail(Code::ARGUMENT, format!("a channel's name has no control characters: {name:?}"));
-    }
-    Ok(())
 }

@@ -9,11 +9,8 @@ use super::options::CreateOptions;
 use super::shared::{Opening, Shared};
 use super::{boot_id, fail, refused, remove};
 use crate::error::{Code, Error, Result};
-use crate::layout::{
-    ANNEX_OFFSET, ANNEX_VERSION, AnnexHeader, CHANNEL_MAX, COUNTERS_OFFSET, FIRST_BAND_OFFSET, GROUP_MAX,
-    GROUPS_OFFSET, LOCK_OFFSET, MAGIC, NAMES_OFFSET, PARTICIPANT_MAX, PARTICIPANTS_OFFSET, RECORDERS_OFFSET,
-    RegionHeader, VERSION, layout_hash,
-};
+use crate::image;
+use crate::layout::{ANNEX_OFFSET, FIRST_BAND_OFFSET, LOCK_OFFSET, MAGIC, RegionHeader};
 use crate::os::mapping::Mapping;
 use crate::os::{self, Access, Advice, Descriptor};
 use crate::sync::Ordering;
@@ -94,7 +91,7 @@ fn fill(
     }
     let mapping = map(descriptor, opening.limit_bytes, Access::Write, options.hugepages, options.lock_memory)?;
     fill_header(mapping.view(0), opening.limit_bytes)?;
-    fill_annex_header(mapping.view(ANNEX_OFFSET));
+    image::fill_annex_header(mapping.view(ANNEX_OFFSET));
     // sync: region-magic. Release; pairs with the Acquire in `open`.
     mapping.view::<RegionHeader>(0).magic.store(MAGIC, Ordering::Release);
     os::sync(descriptor).map_err(|cause| creating(path, cause))?;
@@ -126,49 +123,9 @@ pub(super) fn map(
 }
 
 fn fill_header(header: &RegionHeader, limit_bytes: u64) -> Result<()> {
-    header.version.store(VERSION, Ordering::Relaxed);
-    header.max_channels.store(CHANNEL_MAX, Ordering::Relaxed);
-    header.annex_offset.store(ANNEX_OFFSET, Ordering::Relaxed);
-    header.limit_bytes.store(limit_bytes, Ordering::Relaxed);
-    header.annex_version.store(ANNEX_VERSION, Ordering::Relaxed);
-    header.layout_hash.store(layout_hash(), Ordering::Relaxed);
-    header.boot_id.store(&boot_id().unwrap_or_default());
-    header.created_ns.store(os::now_ns(), Ordering::Relaxed);
-    header.region_id.store(&os::random().map_err(|cause| refused("asking for random bytes", cause))?);
+    let id = os::random().map_err(|cause| refused("asking for random bytes", cause))?;
+    image::fill_header(header, limit_bytes, &boot_id().unwrap_or_default(), &id, os::now_ns());
     Ok(())
-}
-
-fn fill_annex_header(annex: &AnnexHeader) {
-    annex.names_offset.store(NAMES_OFFSET, Ordering::Relaxed);
-    annex.counters_offset.store(COUNTERS_OFFSET, Ordering::Relaxed);
-    annex.participants_offset.store(PARTICIPANTS_OFFSET, Ordering::Relaxed);
-    annex.recorders_offset.store(RECORDERS_OFFSET, Ordering::Relaxed);
-    annex.groups_offset.store(GROUPS_OFFSET, Ordering::Relaxed);
-    annex.names_count.store(CHANNEL_MAX, Ordering::Relaxed);
-    annex.counters_count.store(CHANNEL_MAX, Ordering::Relaxed);
-    annex.participants_count.store(PARTICIPANT_MAX, Ordering::Relaxed);
-    annex.recorders_count.store(CHANNEL_MAX, Ordering::Relaxed);
-    annex.groups_count.store(GROUP_MAX, Ordering::Relaxed);
-}
-
-/// Whether an annex header says what [`create`] wrote.
-pub(super) fn is_annex_right(annex: &AnnexHeader) -> bool {
-    let offsets = [
-        (&annex.names_offset, NAMES_OFFSET),
-        (&annex.counters_offset, COUNTERS_OFFSET),
-        (&annex.participants_offset, PARTICIPANTS_OFFSET),
-        (&annex.recorders_offset, RECORDERS_OFFSET),
-        (&annex.groups_offset, GROUPS_OFFSET),
-    ];
-    let counts = [
-        (&annex.names_count, CHANNEL_MAX),
-        (&annex.counters_count, CHANNEL_MAX),
-        (&annex.participants_count, PARTICIPANT_MAX),
-        (&annex.recorders_count, CHANNEL_MAX),
-        (&annex.groups_count, GROUP_MAX),
-    ];
-    offsets.iter().all(|(word, right)| word.load(Ordering::Relaxed) == *right)
-        && counts.iter().all(|(word, right)| word.load(Ordering::Relaxed) == *right)
 }
 
 fn temporary_name(name: &OsStr, pid: u32) -> OsString {

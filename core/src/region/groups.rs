@@ -1,6 +1,7 @@
 //! What people are told about the groups of a channel.
 
-use super::shared::{Shared, terminated};
+use super::shared::Shared;
+use crate::image::terminated;
 use crate::ring::Host;
 use crate::sync::Ordering;
 

@@ -4,12 +4,13 @@
 //! write), then the header through a small mapping of its own, and only then is the address space reserved that the
 //! header asks for.
 
-use super::create::{is_annex_right, map};
+use super::create::map;
 use super::lock::LockFile;
 use super::options::{LIMIT_MAX, OpenOptions};
 use super::shared::{Opening, Shared};
 use super::{boot_id, fail, refused, remake};
 use crate::error::{Code, Error, Result};
+use crate::image::is_annex_right;
 use crate::layout::{
     ANNEX_OFFSET, ANNEX_VERSION, BAND_ALIGN, CHANNEL_MAX, FIRST_BAND_OFFSET, HEADER_BYTES, MAGIC, RegionHeader,
     VERSION, layout_hash,

@@ -2,6 +2,7 @@
 
 use super::fail;
 use crate::error::{Code, Result};
+use crate::image::{CAPACITY_MAX, flags_refusal};
 use crate::layout::{
     BAND_ALIGN, CHANNEL_CHECKSUM, CHANNEL_EXCLUSIVE_CONSUMER, CHANNEL_EXCLUSIVE_PRODUCER, CHANNEL_FOREIGN_CODE,
     CHANNEL_FOREIGN_DOCUMENT, CHANNEL_GATED, CHANNEL_KIND_MASK, CHANNEL_QUEUE, CHANNEL_RECORDED, CHANNEL_STREAM,
@@ -10,8 +11,6 @@ use crate::layout::{
 
 /// Longest address range that a region may reserve, bytes.
 pub(super) const LIMIT_MAX: u64 = 1 << 46;
-/// Most slots of one channel.
-pub(super) const CAPACITY_MAX: u64 = 1 << 32;
 
 /// How a region is made.
 #[derive(Debug, Clone)]
@@ -219,24 +218,8 @@ pub(super) fn kind_of(flags: u32) -> Kind {
 
 /// Refuses bits that do not exist or do not go together.
 pub(super) fn check_flags(flags: u32) -> Result<()> {
-    const EXCLUSIVE: u32 = CHANNEL_EXCLUSIVE_PRODUCER | CHANNEL_EXCLUSIVE_CONSUMER;
-    const FOREIGN: u32 = CHANNEL_FOREIGN_DOCUMENT | CHANNEL_FOREIGN_CODE;
-    const KNOWN: u32 = CHANNEL_KIND_MASK | EXCLUSIVE | CHANNEL_GATED | CHANNEL_CHECKSUM | FOREIGN | CHANNEL_RECORDED;
-    let kind = flags & CHANNEL_KIND_MASK;
-    let (is_queue, is_stream) = (kind == CHANNEL_QUEUE, kind == CHANNEL_STREAM);
-    let is_foreign = flags & FOREIGN != 0;
-    let refusals = [
-        (flags & !KNOWN != 0 || !(is_queue || is_stream), "channel flags that do not exist"),
-        (is_queue && flags & CHANNEL_GATED != 0, "gated is for streams: a queue waits for its takers anyway"),
-        (is_queue && flags & CHANNEL_RECORDED != 0, "recorded is for streams"),
-        (is_stream && flags & CHANNEL_EXCLUSIVE_CONSUMER != 0, "an exclusive consumer is for queues"),
-        (flags & FOREIGN == FOREIGN, "a foreign channel speaks one form of the layout, not both"),
-        (is_foreign && is_stream, "a foreign channel is a queue: the published layout has no streams"),
-        (is_foreign && flags & EXCLUSIVE != 0, "a foreign channel has no exclusive roles"),
-        (is_foreign && flags & CHANNEL_CHECKSUM != 0, "a foreign channel has no checksums"),
-    ];
-    match refusals.iter().find(|(is_refused, _)| *is_refused) {
-        Some((_, why)) => fail(Code::ARGUMENT, format!("{why} (flags {flags:#x})")),
+    match flags_refusal(flags) {
+        Some(why) => fail(Code::ARGUMENT, format!("{why} (flags {flags:#x})")),
         None => Ok(()),
     }
 }

@@ -8,7 +8,6 @@
 //! Another boot id alone is no proof of a restart: some containers show one of their own. Locks do not survive a
 //! restart, so a region in which anybody holds a participant's lock is used as it is.
 
-use super::channel::fill_slots;
 use super::shared::Shared;
 use crate::error::Result;
 use crate::layout::{
@@ -27,7 +26,7 @@ pub(super) fn remake(shared: &Shared, boot: &[u8; 16]) -> Result<()> {
     let count = shared.channel_count()?;
     allocate_again(shared, count)?;
     for channel in 0..count {
-        shared.reset_entry(channel);
+        reset_entry(shared.entry(channel));
         if let Ok(checked) = shared.check_channel(channel) {
             fill_slots(shared.mapping.views(checked.band_offset, checked.capacity as usize));
         }

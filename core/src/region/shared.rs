@@ -9,37 +9,19 @@
 
 use super::fail;
 use super::lock::LockFile;
-use super::options;
 use super::process::{Identity, MappedFile};
 use crate::error::{Code, Fault, Result};
+use crate::image::{Place, terminated};
 use crate::layout::{
     ANNEX_OFFSET, AnnexHeader, BAND_ALIGN, CHANNEL_MAX, CHANNELS_OFFSET, COUNTERS_OFFSET, ChannelEntry, ChannelName,
     Counters, FIRST_BAND_OFFSET, GROUP_MAX, GROUPS_OFFSET, Group, HEADER_BYTES, NAMES_OFFSET, PARTICIPANT_MAX,
-    PARTICIPANTS_OFFSET, Participant, RECORDERS_OFFSET, Recorder, RegionHeader, SLOT_BYTES, Slot,
+    PARTICIPANTS_OFFSET, Participant, RECORDERS_OFFSET, Recorder, RegionHeader, Slot,
 };
 use crate::os::fork;
 use crate::os::mapping::Mapping;
 use crate::sync::{AtomicU32, Ordering, Zeroed};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
-
-/// What was checked of one channel when it was first opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Channel {
-    /// `CHANNEL_*` bits.
-    pub flags: u32,
-    /// Slots.
-    pub capacity: u64,
-    /// Offset of the first one.
-    pub band_offset: u64,
-}
-
-impl Channel {
-    /// Offset of the end of its band.
-    pub fn end(&self) -> u64 {
-        self.band_offset + self.capacity * SLOT_BYTES
-    }
-}
 
 /// How a region was opened, and what its header said.
 #[derive(Debug, Clone, Copy)]
@@ -70,7 +52,7 @@ pub(crate) struct Shared {
     identity: Identity,
     region_id: [u8; 16],
     mapped_file: OnceLock<Option<MappedFile>>,
-    channels: Vec<OnceLock<Channel>>,
+    channels: Vec<OnceLock<Place>>,
     private: Option<PrivateWords>,
 }
 
@@ -292,7 +274,7 @@ impl Shared {
     ///
     /// # Errors
     /// NOT_FOUND, or CORRUPT when its entry cannot be right.
-    pub(crate) fn channel(&self, channel: u32) -> Result<Channel> {
+    pub(crate) fn channel(&self, channel: u32) -> Result<Place> {
         let Some(place) = self.channels.get(channel as usize) else {
             return fail(Code::NOT_FOUND, format!("there is no channel {channel}; at most {CHANNEL_MAX}"));
         };
@@ -308,12 +290,12 @@ impl Shared {
     /// # Errors
     /// As for [`Shared::channel`].
     pub(crate) fn slots(&self, channel: u32) -> Result<&[Slot]> {
-        let Channel { capacity, band_offset, .. } = self.channel(channel)?;
+        let Place { capacity, band_offset, .. } = self.channel(channel)?;
         Ok(self.mapping.views(band_offset, capacity as usize))
     }
 
     /// Reads a channel's entry and checks it against the file and the other bands.
-    pub(super) fn check_channel(&self, channel: u32) -> Result<Channel> {
+    pub(super) fn check_channel(&self, channel: u32) -> Result<Place> {
         let count = self.channel_count()?;
         if channel >= count {
             return fail(Code::NOT_FOUND, format!("there is no channel {channel}; {count} were added"));
@@ -323,7 +305,7 @@ impl Shared {
         for other in (0..count).filter(|other| *other != channel) {
             let known = self.channels[other as usize].get().copied();
             let Some(theirs) = known.or_else(|| self.stated_channel(other, file_bytes).ok()) else { continue };
-            if theirs.band_offset < seen.end() && seen.band_offset < theirs.end() {
+            if seen.overlaps(&theirs) {
                 return fail(Code::CORRUPT, format!("channels {channel} and {other} have the same band: {seen:?}"));
             }
         }
@@ -331,13 +313,10 @@ impl Shared {
     }
 
     /// What an entry says, each word read once, if it could be right in a file of so many bytes.
-    pub(super) fn stated_channel(&self, channel: u32, file_bytes: u64) -> Result<Channel> {
+    pub(super) fn stated_channel(&self, channel: u32, file_bytes: u64) -> Result<Place> {
         let entry = self.entry(channel);
-        let seen = Channel {
-            flags: self.opening.foreign_flags.unwrap_or_else(|| entry.flags.load(Ordering::Acquire)),
-            capacity: entry.capacity.load(Ordering::Acquire),
-            band_offset: entry.band_offset.load(Ordering::Acquire),
-        };
+        let stated = Place::stated(entry);
+        let seen = Place { flags: self.opening.foreign_flags.unwrap_or(stated.flags), ..stated };
         let wrong = |why: &str| fail(Code::CORRUPT, format!("channel {channel} {why}: {seen:?}"));
         if self.is_foreign() && seen.capacity == 0 {
             return fail(Code::NOT_FOUND, format!("there is no channel {channel}"));
@@ -345,22 +324,11 @@ impl Shared {
         if !self.is_foreign() && entry.channel_id.load(Ordering::Relaxed) != channel {
             return wrong("has another channel's number");
         }
-        if options::check_flags(seen.flags).is_err() || options::check_capacity(seen.capacity).is_err() {
-            return wrong("has flags or a capacity that cannot be");
-        }
         let (first, align) =
             if self.is_foreign() { (HEADER_BYTES, align_of::<Slot>() as u64) } else { (FIRST_BAND_OFFSET, BAND_ALIGN) };
-        if seen.band_offset < first || !seen.band_offset.is_multiple_of(align) {
-            return wrong("has its band in a wrong place");
-        }
-        if seen.band_offset > file_bytes || seen.end() > file_bytes {
-            return wrong("has its band beyond the end of the file");
+        if let Some(why) = seen.flaw(first, align, file_bytes) {
+            return wrong(why);
         }
         Ok(seen)
     }
-}
-
-/// The bytes before the first NUL.
-pub(super) fn terminated(bytes: &[u8]) -> &[u8] {
-    bytes.split(|byte| *byte == 0).next().unwrap_or(bytes)
 }

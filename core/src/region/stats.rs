@@ -7,8 +7,9 @@
 use super::groups::GroupInfo;
 use super::options::{Kind, kind_of};
 use super::recording::RecorderInfo;
-use super::shared::{Channel, Shared, terminated};
+use super::shared::Shared;
 use crate::error::Result;
+use crate::image::{Place, terminated};
 use crate::layout::{
     CHANNEL_EXCLUSIVE_PRODUCER, Counters, PARTICIPANT_MAX, ROLE_CONSUMER, ROLE_GATING_SUBSCRIBER, ROLE_SUBSCRIBER,
     STATE_FREE, STATE_LIVE, Slot,
@@ -261,7 +262,7 @@ impl Shared {
     }
 
     fn lag(&self, role: u32, channel: u32, cursor: u64) -> Option<u64> {
-        let Channel { capacity, flags, .. } = self.channel(channel).ok()?;
+        let Place { capacity, flags, .. } = self.channel(channel).ok()?;
         let entry = self.entry(channel);
         let tail = entry.tail.load(Ordering::Acquire);
         match role {
@@ -283,7 +284,7 @@ fn behind(tail: u64, position: u64) -> u64 {
 struct Picture<'a> {
     shared: &'a Shared,
     channel: u32,
-    checked: Channel,
+    checked: Place,
     slots: &'a [Slot],
     members: Vec<&'a ParticipantInfo>,
 }

@@ -71,6 +71,8 @@ BOOK_PENDING: Final = 1
 BOOK_HALTED: Final = 2
 # State of a book: there was a trade, at the last trade price.
 BOOK_TRADED: Final = 4
+# Version of the record that opens a journal.
+OPENING_VERSION: Final = 1
 # Version of the session's messages.
 LOGIN_VERSION: Final = 1
 # Flag of a login: when the connection ends, take all orders of the account away.
@@ -101,11 +103,15 @@ REASONS: Final[Mapping[str, int]] = {
     "FILL_OR_KILL": 12,
     "FILL_OR_KILL_DECREMENT": 13,
     "UNKNOWN_ORDER": 14,
+    "RATE": 15,
     "REMAINDER": 32,
     "SELF_TRADE": 33,
     "COLLAR": 34,
     "MASS_CANCEL": 35,
     "EXECUTED": 36,
+    "LOGIN": 64,
+    "LOGIN_VERSION": 65,
+    "UNAVAILABLE": 66,
 }
 
 # The same in words.
@@ -125,11 +131,15 @@ REASON_TEXTS: Final[Mapping[str, str]] = {
     "FILL_OR_KILL": "the order cannot be filled completely at once",
     "FILL_OR_KILL_DECREMENT": "fill-or-kill does not go with decrement",
     "UNKNOWN_ORDER": "the account has no open order of that id",
+    "RATE": "the account sends more messages in a second than it may",
     "REMAINDER": "what could not be traded at once was cancelled",
     "SELF_TRADE": "it would have traded with its own account",
     "COLLAR": "the next price lies outside the collar",
     "MASS_CANCEL": "a mass cancel took it away",
     "EXECUTED": "the new total had been executed already",
+    "LOGIN": "the user or the token is wrong",
+    "LOGIN_VERSION": "the exchange speaks another version",
+    "UNAVAILABLE": "the exchange takes no more sessions now",
 }
 
 
@@ -506,6 +516,49 @@ MESSAGES: Final[Mapping[str, Shape]] = {
             "timestamp_ns": Field(8, 8, "u64"),
             # One of the commands, and zeros up to 40 bytes.
             "message": Field(16, 40, "bytes"),
+        },
+    ),
+    # Opens a journal: what the book is made of, and whose numbers these are. Its first record, and
+    # its only one of this kind.
+    "Opening": Shape(
+        35,
+        56,
+        {
+            # `OPENING_VERSION`.
+            "version": Field(1, 1, "u8"),
+            # Zero.
+            "zero": Field(2, 2, "zeros"),
+            # Orders that can rest at once.
+            "slot_count": Field(4, 4, "u32"),
+            # Accounts are numbered from 0 to one less than this.
+            "account_count": Field(8, 4, "u32"),
+            # Prices that are found without a search.
+            "band_ticks": Field(12, 4, "u32"),
+            # The exchange's epoch: changes whenever its numbers begin anew. At most ten digits.
+            "epoch": Field(16, 8, "u64"),
+            # Quantity of one order; 0: as much as the book can count.
+            "quantity_max": Field(24, 8, "u64"),
+            # How far from the last trade a command may trade, ticks; 0: no collar.
+            "collar_ticks": Field(32, 8, "u64"),
+            # Resting orders an account may have; 0: no limit.
+            "open_orders_max": Field(40, 4, "u32"),
+            # Zero.
+            "zero_word": Field(44, 4, "zeros"),
+            # Zero.
+            "zero_words": Field(48, 8, "zeros"),
+        },
+    ),
+    # A report as the exchange keeps it: what the account gets, and where it is from.
+    "KeptReport": Shape(
+        None,
+        64,
+        {
+            # An execution report.
+            "report": Field(0, 48, "bytes"),
+            # The global sequence of the command that it answers.
+            "command_sequence": Field(48, 8, "u64"),
+            # Dense over all reports of the exchange, from 1.
+            "ordinal": Field(56, 8, "u64"),
         },
     ),
     # One price of one side.
