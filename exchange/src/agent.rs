@@ -2,12 +2,11 @@
 //!
 //! A turn does what there is to do and never waits, so that parts can share a thread; a lonely agent sleeps between its
 //! turns, several on one thread spin. What an agent says of itself goes to standard output, a line of JSON each: who
-//! started the process reads it.
+//! started the process reads it, and may hold it on a leash: when standard input ends, the process leaves.
 
 use crate::config::{Config, Role};
-use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -36,6 +35,11 @@ pub trait Agent {
     /// What it cannot go on after.
     fn wait(&mut self, most: Duration) -> Result<()>;
 
+    /// What whoever started it must know before it is used, such as a port: fields of the `ready` line.
+    fn ready(&mut self) -> Value {
+        json!({})
+    }
+
     /// What it has done, and how it is: fields of a status line.
     fn status(&mut self) -> Value;
 
@@ -57,8 +61,8 @@ pub fn say(line: &Value) {
 pub struct Running {
     /// How often each says how it is; none: never.
     pub status: Option<Duration>,
-    /// End when whoever started the process has ended.
-    pub with_parent: bool,
+    /// End when standard input does: whoever started the process lets go of it, or has died.
+    pub is_on_leash: bool,
     /// Never sleep. Several agents on one thread always spin.
     pub is_spinning: bool,
 }
@@ -69,14 +73,18 @@ pub struct Running {
 /// The first that one of them says; the others are closed all the same.
 pub fn run(config: &Config, agents: &mut [Box<dyn Agent>], running: Running) -> Result<()> {
     let stop = stop_flag()?;
-    if running.with_parent {
-        follow_parent()?;
+    if running.is_on_leash {
+        follow_leash(&stop)?;
     }
     if let Some(cpu) = agents.first().and_then(|agent| config.pin_of(agent.role())) {
         pin(cpu)?;
     }
     for agent in agents.iter() {
-        say(&json!({ "role": agent.role().name(), "event": "ready", "pid": std::process::id() }));
+        let mut line = agent.ready();
+        line["report"] = "ready".into();
+        line["role"] = agent.role().name().into();
+        line["pid"] = std::process::id().into();
+        say(&line);
     }
     let mut outcome = turn_until(&stop, agents, running);
     for agent in agents.iter_mut() {
@@ -87,10 +95,10 @@ pub fn run(config: &Config, agents: &mut [Box<dyn Agent>], running: Running) -> 
     outcome
 }
 
-fn told(agent: &mut dyn Agent, event: &str) -> Value {
+fn told(agent: &mut dyn Agent, report: &str) -> Value {
     let mut line = agent.status();
+    line["report"] = report.into();
     line["role"] = agent.role().name().into();
-    line["event"] = event.into();
     line
 }
 
@@ -134,15 +142,19 @@ fn stop_flag() -> Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-/// From now on the process ends with its parent.
-fn follow_parent() -> Result<()> {
-    let parent = rustix::process::getppid();
-    rustix::process::set_parent_process_death_signal(Some(Signal::TERM))
-        .map_err(|cause| Error::new(Code::IO, format!("following the parent: {cause}")))?;
-    if parent.is_none_or(Pid::is_init) {
-        return Err(Error::new(Code::GONE, "whoever started this process has ended"));
-    }
-    Ok(())
+/// From now on the process is asked to end when standard input does.
+fn follow_leash(stop: &Arc<AtomicBool>) -> Result<()> {
+    let stop = Arc::clone(stop);
+    let listen = move || {
+        let mut input = std::io::stdin().lock();
+        while input.read(&mut [0; 64]).is_ok_and(|read| read > 0) {}
+        stop.store(true, Ordering::Relaxed);
+    };
+    std::thread::Builder::new()
+        .name("leash".into())
+        .spawn(listen)
+        .map(drop)
+        .map_err(|cause| Error::new(Code::IO, format!("starting the thread of the leash: {cause}")))
 }
 
 /// Keeps this thread on one processor.

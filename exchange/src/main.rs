@@ -23,9 +23,9 @@ struct Arguments {
     /// Say how each part is, so often.
     #[arg(long, value_name = "MS")]
     status: Option<u64>,
-    /// End when whoever started this process has ended.
+    /// End when standard input does.
     #[arg(long)]
-    with_parent: bool,
+    leash: bool,
     /// Never sleep.
     #[arg(long)]
     spin: bool,
@@ -43,7 +43,7 @@ fn play(arguments: &Arguments) -> Result<()> {
     }
     let running = Running {
         status: arguments.status.map(Duration::from_millis),
-        with_parent: arguments.with_parent,
+        is_on_leash: arguments.leash,
         is_spinning: arguments.spin,
     };
     run(&config, &mut agents, running)
