@@ -15,7 +15,7 @@
  * The number of resting orders is held near TARGET by shifting adds against cancels by about 1 %. Nothing is allocated
  * after the start.
  */
-import { Dice, PowerLaw } from './dice.ts';
+import { Dice, PowerLaw } from '../crew/dice.ts';
 import { EventType, emptyRecord, type OrderRecord } from './record.ts';
 
 const SLOTS = 16_384;

@@ -15,12 +15,13 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { leash, report } from '../crew/report.ts';
 import { type Producer, Region, TailraceError } from '../index.ts';
 import { Laps } from './laps.ts';
 import { Replay, readLobster } from './lobster.ts';
 import { findPlace, type Place } from './place.ts';
 import { digestRecord, emptyRecord, encodeRecord, RECORD_BYTES, type Source } from './record.ts';
-import { type Acknowledged, leash, report } from './report.ts';
+import type { Acknowledged, Report } from './report.ts';
 import { MESSAGE_TYPE } from './signal.ts';
 import { BlockSums } from './witness.ts';
 
@@ -140,7 +141,7 @@ class Gateway {
     if (!isUrgent && !isLast && this.#stallMs === 0 && nowMs - this.#reportedMs < REPORT_MS) return;
     const { run, count } = this;
     const [stallMs, acknowledged] = [this.#stallMs, this.#acknowledged];
-    report({ report: 'wrote', run, count, stallMs, blocks: this.#sums.take(), acknowledged, isLast });
+    report<Report>({ report: 'wrote', run, count, stallMs, blocks: this.#sums.take(), acknowledged, isLast });
     this.#stallMs = 0;
     this.#acknowledged = [];
     this.#reportedMs = nowMs;
@@ -171,7 +172,7 @@ using region = Region.open(values.region);
 const place = await findPlace(region);
 using producer = region.openProducer('orders', { label: 'gateway' });
 const gateway = new Gateway(producer, source, place);
-report({ report: 'ready' });
+report<Report>({ report: 'ready' });
 
 const schedule = new Schedule(Number(values.rate));
 try {

@@ -6,7 +6,7 @@
  */
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import type { Post } from './crew.ts';
+import type { Post } from '../crew/crew.ts';
 import type { Options } from './options.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));

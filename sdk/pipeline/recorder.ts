@@ -7,8 +7,9 @@
  */
 import { argv, pid } from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { leash, report } from '../crew/report.ts';
 import { type Recorder, Region } from '../index.ts';
-import { leash, report } from './report.ts';
+import type { Report } from './report.ts';
 
 const LOOK_MS = 100;
 const OTHERS_MS = 4_000;
@@ -39,7 +40,7 @@ const recorders = [
   region.record('orders', { ...options, log: `${data}/orders`, retentionBytes: Number(retained) }),
   region.record('signals', { ...options, log: `${data}/signals` }),
 ];
-report({ report: 'ready' });
+report<Report>({ report: 'ready' });
 
 while (!signal.aborted) {
   check(recorders);

@@ -1,12 +1,8 @@
 /**
- * Report: what the processes tell the parent, one line of JSON on standard output each.
+ * Report: what the processes of the pipeline tell the parent (`crew/report.ts` says how).
  *
- * A reader reports after each batch, so that what it had seen is known whenever it is killed. A line is written by one
- * system call into a socket; of a process that is killed in the middle of it, half a line is left, which is discarded.
- * Standard input is the leash: when it ends, the process finishes what it has begun, reports and leaves. That works in
- * every language, for a stop and for the death of the parent alike.
+ * A reader reports after each batch, so that what it had seen is known whenever it is killed.
  */
-import { writeSync } from 'node:fs';
 import type { Range } from './ranges.ts';
 import type { Totals } from './state.ts';
 
@@ -79,42 +75,3 @@ export interface Summed {
 }
 
 export type Report = Ready | Wrote | Batch | Top | Took | Summed;
-
-/** Nobody changes it: who waits for it sleeps. */
-const PAUSE = new Int32Array(new SharedArrayBuffer(4));
-const PAUSE_MS = 1;
-
-/** Tells the parent, and waits while it has no time to listen. When it is gone, so is the reason to go on. */
-export function report(line: Report): void {
-  const bytes = Buffer.from(`${JSON.stringify(line)}\n`);
-  for (let at = 0; at < bytes.length; ) {
-    try {
-      at += writeSync(1, bytes, at);
-    } catch (error) {
-      // A loader may have made the socket one that does not wait.
-      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') process.exit(1);
-      Atomics.wait(PAUSE, 0, 0, PAUSE_MS);
-    }
-  }
-}
-
-/** Aborted when the parent lets go of standard input, or is gone. */
-export function leash(): AbortSignal {
-  const controller = new AbortController();
-  process.stdin.on('end', () => controller.abort());
-  process.stdin.on('error', () => controller.abort());
-  process.stdin.resume();
-  return controller.signal;
-}
-
-/** Puts lines together from the pieces that a pipe delivers. What never ends with a newline is never a line. */
-export class Lines {
-  #rest = '';
-
-  /** The lines that end within `piece`. */
-  push(piece: string): string[] {
-    const lines = (this.#rest + piece).split('\n');
-    this.#rest = lines.pop() ?? '';
-    return lines;
-  }
-}

@@ -12,18 +12,18 @@
  * its channels, and the logs have, is compared with what was reported.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { chaos } from '../crew/chaos.ts';
+import { Crew, type Member, type Shift } from '../crew/crew.ts';
+import { Dice } from '../crew/dice.ts';
+import { Latency } from '../crew/latency.ts';
+import { Rates } from '../crew/rates.ts';
 import { type Consumer, now, Region, TailraceError } from '../index.ts';
 import type { LogFindings } from './audit.ts';
-import { chaos } from './chaos.ts';
-import { Crew, type Member, type Shift } from './crew.ts';
 import type { Data } from './data.ts';
-import { Dice } from './dice.ts';
-import { Latency } from './latency.ts';
 import { Logs } from './logs.ts';
 import type { Options } from './options.ts';
 import { postsOf } from './posts.ts';
-import { type ChannelTotals, type Findings, Proof } from './proof.ts';
-import { Rates } from './rates.ts';
+import { type ChannelTotals, type Findings, Proof, type Subscription } from './proof.ts';
 import type { Report, Top } from './report.ts';
 import { decodeSignal, type Signal } from './signal.ts';
 import type { Totals } from './state.ts';
@@ -52,13 +52,15 @@ class Tally {
 
 /** One run. */
 export class Run {
-  readonly crew = new Crew();
+  readonly crew = new Crew<Report>();
   readonly #options: Options;
   readonly #data: Data;
   readonly #path: string;
   readonly #region: Region;
   readonly #proof = new Proof();
   readonly #tallies = new Map<string, Tally>();
+  /** What each reader of `orders` has seen. */
+  readonly #subscriptions = new WeakMap<Shift, Subscription>();
   readonly #ending = new AbortController();
   readonly #closing = new AbortController();
   /** Since the recorder is at work. */
@@ -211,7 +213,7 @@ export class Run {
   #hear(member: Member, shift: Shift, report: Report): void {
     switch (report.report) {
       case 'ready':
-        if (report.cursor !== undefined) shift.subscription = this.#proof.join(member.name, report.cursor);
+        if (report.cursor !== undefined) this.#subscriptions.set(shift, this.#proof.join(member.name, report.cursor));
         return;
       case 'wrote':
         this.#longestStallMs = Math.max(this.#longestStallMs, report.stallMs);
@@ -222,8 +224,9 @@ export class Run {
         return;
       case 'batch': {
         const tally = this.#tallies.get(member.name);
-        if (shift.subscription === undefined || tally === undefined) return;
-        this.#proof.batch(shift.subscription, report);
+        const subscription = this.#subscriptions.get(shift);
+        if (subscription === undefined || tally === undefined) return;
+        this.#proof.batch(subscription, report);
         for (const [microseconds, count] of report.latencies) tally.latency.add(microseconds, count);
         tally.lost += report.lost;
         tally.read += report.count;

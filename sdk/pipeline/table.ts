@@ -3,7 +3,7 @@
  *
  * What processes have to say to people is printed above it. Colours only on a terminal, and not with NO_COLOR.
  */
-import type { Latency } from './latency.ts';
+import type { Latency } from '../crew/latency.ts';
 import type { Top } from './report.ts';
 import type { Signal } from './signal.ts';
 

@@ -3,9 +3,10 @@
  *
  * Names in the JSON are for scripts, and for ever: add, never rename.
  */
+
+import type { Death } from '../crew/crew.ts';
+import type { Latency } from '../crew/latency.ts';
 import { isKept, type LogFindings } from './audit.ts';
-import type { Death } from './crew.ts';
-import type { Latency } from './latency.ts';
 import { type Findings, isProved } from './proof.ts';
 import type { Totals } from './state.ts';
 

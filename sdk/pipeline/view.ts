@@ -10,11 +10,12 @@
  */
 import { argv } from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { leash, report } from '../crew/report.ts';
 import { Checkpoints, type Message, now, Region } from '../index.ts';
 import type { Book } from './book.ts';
 import { Flow } from './flow.ts';
 import { emptyRecord, encodeRecord, RECORD_BYTES } from './record.ts';
-import { type LatencyCount, leash, report } from './report.ts';
+import type { LatencyCount, Report } from './report.ts';
 import { State } from './state.ts';
 import { Witness } from './witness.ts';
 
@@ -106,7 +107,7 @@ class Keeper {
 function tellTop(book: Book): void {
   const bid = book.bids.level(0);
   const ask = book.asks.level(0);
-  report({
+  report<Report>({
     report: 'top',
     bid: bid?.price ?? 0,
     bidSize: bid?.size ?? 0,
@@ -165,8 +166,8 @@ for await (const batch of recovery.records) batch.forEach(see);
 const { lastSequence } = recovery;
 using consumer = region.openConsumer('orders', { from: lastSequence + 1n, label: 'view', signal });
 const delays = new Delays(now());
-report({ report: 'ready', cursor });
-report({ report: 'batch', ...witness.testify(), lost: 0, latencies: [] });
+report<Report>({ report: 'ready', cursor });
+report<Report>({ report: 'batch', ...witness.testify(), lost: 0, latencies: [] });
 
 let toldMs = 0;
 try {
@@ -176,7 +177,7 @@ try {
       delays.add(message.timestamp, nowNs);
       see(message);
     }
-    report({ report: 'batch', ...witness.testify(), lost: batch.lost, latencies: delays.take() });
+    report<Report>({ report: 'batch', ...witness.testify(), lost: batch.lost, latencies: delays.take() });
     if (performance.now() - toldMs >= TOP_MS) {
       toldMs = performance.now();
       tellTop(state.book);
@@ -186,5 +187,5 @@ try {
 } catch (error) {
   if (!signal.aborted) throw error;
 }
-report({ report: 'totals', totals: state.totals() });
+report<Report>({ report: 'totals', totals: state.totals() });
 await keeper.end(state, last);

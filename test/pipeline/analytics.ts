@@ -8,7 +8,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { Dice } from '../../sdk/pipeline/dice.ts';
+import { Dice } from '../../sdk/crew/dice.ts';
 import { emptyRecord, encodeRecord, LAP_STRIDE, type OrderRecord, RECORD_BYTES } from '../../sdk/pipeline/record.ts';
 import { Witness } from '../../sdk/pipeline/witness.ts';
 

@@ -2,7 +2,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { LogFindings } from '../../sdk/pipeline/audit.ts';
-import { Latency } from '../../sdk/pipeline/latency.ts';
+import { Latency } from '../../sdk/crew/latency.ts';
 import type { Findings } from '../../sdk/pipeline/proof.ts';
 import type { Totals } from '../../sdk/pipeline/state.ts';
 import { type Picture, type Screen, Table } from '../../sdk/pipeline/table.ts';

@@ -3,10 +3,10 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { chaos } from '../../sdk/pipeline/chaos.ts';
-import { Crew, type Death, type Post } from '../../sdk/pipeline/crew.ts';
-import { Dice } from '../../sdk/pipeline/dice.ts';
-import type { Report } from '../../sdk/pipeline/report.ts';
+import { chaos } from '../../sdk/crew/chaos.ts';
+import { Crew, type Death, type Post } from '../../sdk/crew/crew.ts';
+import { Dice } from '../../sdk/crew/dice.ts';
+import type { Line } from '../../sdk/crew/report.ts';
 
 const test = suite('pipeline crew');
 const READY = `console.log('{"report":"ready","cursor":7}');`;
@@ -47,7 +47,7 @@ test('a member that dies is started again, and the death is recorded', async () 
 
 test('what it says before it leaves is heard, half a line is not', async () => {
   const crew = new Crew();
-  const heard: Report[] = [];
+  const heard: Line[] = [];
   crew.on('report', (_member, _shift, report) => heard.push(report));
   const program = `${READY} process.stdin.resume(); process.stdin.on('end', () => {
     process.stdout.write('no json\\n{"report":"took","signals":[],"torn":0}\\n{"report":"rea');

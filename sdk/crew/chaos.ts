@@ -7,12 +7,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Crew } from './crew.ts';
 import type { Dice } from './dice.ts';
+import type { Line } from './report.ts';
 
 const EVERY_MS = 2_000;
 const LOOK_MS = 10;
 
 /** Kills until `signal` is aborted. */
-export async function chaos(crew: Crew, dice: Dice, signal: AbortSignal): Promise<void> {
+export async function chaos<R extends Line>(crew: Crew<R>, dice: Dice, signal: AbortSignal): Promise<void> {
   try {
     while (!signal.aborted) {
       await sleep(EVERY_MS, undefined, { signal });

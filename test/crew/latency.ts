@@ -1,8 +1,8 @@
 /** Quantiles of the histogram against a sorted list, and reports put together from pieces. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { Latency } from '../../sdk/pipeline/latency.ts';
-import { Lines } from '../../sdk/pipeline/report.ts';
+import { Latency } from '../../sdk/crew/latency.ts';
+import { Lines } from '../../sdk/crew/report.ts';
 
 const test = suite('pipeline latency');
 

@@ -1,5 +1,5 @@
 /**
- * Crew: the processes of the pipeline, started, heard, restarted when they die, and ended, each by its own id.
+ * Crew: processes that work together, started, heard, restarted when they die, and ended, each by its own id.
  *
  * A *member* is a post that is filled all the time; a *shift* is one process that fills it. A member whose process dies
  * is started again at once, whoever killed it. One that dies `TRIES` times without ever being ready has something
@@ -12,8 +12,7 @@ import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { EventEmitter } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Subscription } from './proof.ts';
-import { Lines, type Report } from './report.ts';
+import { type Line, Lines } from './report.ts';
 
 const TRIES = 3;
 const READY_MS = 30_000;
@@ -43,8 +42,6 @@ type Child = ChildProcessByStdio<Writable, Readable, Readable>;
 export interface Shift {
   readonly pid: number;
   isReady: boolean;
-  /** What a reader of `orders` has seen; it is the business of whoever hears the reports. */
-  subscription: Subscription | undefined;
 }
 
 interface Running extends Shift {
@@ -70,8 +67,8 @@ export class Member {
   }
 }
 
-interface Events {
-  report: [member: Member, shift: Shift, report: Report];
+interface Events<R> {
+  report: [member: Member, shift: Shift, report: R];
   /** A line of standard error. */
   said: [member: Member, line: string];
   died: [member: Member, death: Death];
@@ -79,8 +76,8 @@ interface Events {
   failed: [error: Error];
 }
 
-/** All members. */
-export class Crew extends EventEmitter<Events> {
+/** All members; `R` is what their processes report. */
+export class Crew<R extends Line = Line> extends EventEmitter<Events<R>> {
   readonly members: Member[] = [];
   readonly deaths: Death[] = [];
   readonly #startMs = performance.now();
@@ -130,12 +127,12 @@ export class Crew extends EventEmitter<Events> {
     member.starts += 1;
     const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], detached: true });
     const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
-    const shift: Running = { pid: child.pid ?? 0, isReady: false, subscription: undefined, child, ended };
+    const shift: Running = { pid: child.pid ?? 0, isReady: false, child, ended };
     member.shift = shift;
     const startMs = performance.now();
     child.stdin.on('error', () => {});
     this.#hear(child.stdout, (line) => {
-      const report = parsed(line);
+      const report = parsed<R>(line);
       if (report === undefined) return;
       if (report.report === 'ready') {
         shift.isReady = true;
@@ -183,9 +180,9 @@ export class Crew extends EventEmitter<Events> {
   }
 }
 
-function parsed(line: string): Report | undefined {
+function parsed<R>(line: string): R | undefined {
   try {
-    return JSON.parse(line) as Report;
+    return JSON.parse(line) as R;
   } catch {
     return undefined;
   }

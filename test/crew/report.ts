@@ -4,10 +4,10 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { Lines } from '../../sdk/pipeline/report.ts';
+import { Lines } from '../../sdk/crew/report.ts';
 
 const test = suite('pipeline report');
-const MODULE = new URL('../../sdk/pipeline/report.ts', import.meta.url).href;
+const MODULE = new URL('../../sdk/crew/report.ts', import.meta.url).href;
 const REPORTS = 2_000;
 
 /** Its standard output is one that does not wait, as a loader may make it. */
