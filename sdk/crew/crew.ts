@@ -22,6 +22,8 @@ const LEAVE_MS = 5_000;
 export interface Post {
   readonly name: string;
   readonly language: string;
+  /** How long until it must be ready; 30,000. */
+  readonly patience_ms?: number;
   /** The command of the process; `start` counts from 0. */
   command(start: number): readonly [program: string, ...args: string[]];
 }
@@ -91,9 +93,10 @@ export class Crew<R extends Line = Line> extends EventEmitter<Events<R>> {
     const member = new Member(post);
     this.members.push(member);
     this.#start(member, undefined);
-    const endMs = performance.now() + READY_MS;
+    const patience = post.patience_ms ?? READY_MS;
+    const endMs = performance.now() + patience;
     while (!member.isReady && !member.isLeaving && !signal.aborted) {
-      if (performance.now() > endMs) this.#fail(member, new Error(`${member.name} is not ready after ${READY_MS} ms`));
+      if (performance.now() > endMs) this.#fail(member, new Error(`${member.name} is not ready after ${patience} ms`));
       await sleep(5);
     }
   }
