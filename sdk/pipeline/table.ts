@@ -1,8 +1,7 @@
 /**
- * Table: the running pipeline on a terminal, drawn over itself; one plain line a second where there is no terminal.
- *
- * What processes have to say to people is printed above it. Colours only on a terminal, and not with NO_COLOR.
+ * Table: the running pipeline as a picture.
  */
+import { Canvas, number, type Screen, type StyledLine, total } from '../crew/canvas.ts';
 import type { Latency } from '../crew/latency.ts';
 import type { Top } from './report.ts';
 import type { Signal } from './signal.ts';
@@ -59,61 +58,32 @@ export interface Picture {
   stallMs: number;
 }
 
-/** Where a table can be drawn. */
-export interface Screen {
-  readonly isTTY?: boolean;
-  readonly columns?: number;
-  write(text: string): unknown;
-}
-
 /** Draws pictures. */
 export class Table {
-  readonly #isLive: boolean;
-  readonly #isColoured: boolean;
-  #height = 0;
-  #saidSecond = 0;
+  readonly #canvas: Canvas;
 
-  constructor(
-    readonly screen: Screen,
-    environment: Record<string, string | undefined> = process.env,
-  ) {
-    this.#isLive = screen.isTTY === true && environment.TERM !== 'dumb';
-    this.#isColoured = this.#isLive && !environment.NO_COLOR;
+  constructor(screen: Screen, environment: Record<string, string | undefined> = process.env) {
+    this.#canvas = new Canvas(screen, environment);
   }
 
   /** Prints a line that stays, above the table. */
   say(line: string): void {
-    this.#clear();
-    this.screen.write(`${line}\n`);
+    this.#canvas.say(line);
   }
 
   /** Shows the picture. */
   draw(picture: Picture): void {
-    if (!this.#isLive) {
-      const second = Math.floor(picture.seconds);
-      if (second > this.#saidSecond) this.screen.write(`${plainLine(picture)}\n`);
-      this.#saidSecond = Math.max(second, this.#saidSecond);
-      return;
-    }
-    const width = Math.max(20, (this.screen.columns ?? 100) - 1);
-    const lines = this.#lines(picture).map((line) => this.#styled(line, width));
-    this.#clear();
-    this.screen.write(`${lines.join('\n')}\n`);
-    this.#height = lines.length;
+    if (this.#canvas.isLive) this.#canvas.draw(this.#lines(picture));
+    else this.#canvas.tick(picture.seconds, () => plainLine(picture));
   }
 
   /** Leaves the last picture standing. */
   end(): void {
-    this.#height = 0;
+    this.#canvas.end();
   }
 
-  #clear(): void {
-    if (this.#height > 0) this.screen.write(`\u001b[${this.#height}F\u001b[J`);
-    this.#height = 0;
-  }
-
-  #lines(picture: Picture): Line[] {
-    const lines: Line[] = [
+  #lines(picture: Picture): StyledLine[] {
+    const lines: StyledLine[] = [
       { style: 'dim', text: row('channel', '', 'per second', 'depth', '', '', 'written', '') },
       ...picture.channels.map(({ name, kind, perSecond, depth, written }) => ({
         style: 'plain' as const,
@@ -150,19 +120,6 @@ export class Table {
     lines.push({ style: 'plain', text: `${'run'.padEnd(WIDTHS.name)}${stall}, ${mended}` });
     return lines;
   }
-
-  #styled(line: Line, width: number): string {
-    const text = line.text.length > width ? `${line.text.slice(0, width - 1)}…` : line.text;
-    const code = STYLES[line.style];
-    return this.#isColoured && code !== 0 ? `\u001b[${code}m${text}\u001b[0m` : text;
-  }
-}
-
-const STYLES = { plain: 0, dim: 2, bad: 31, warn: 33 };
-
-interface Line {
-  style: keyof typeof STYLES;
-  text: string;
 }
 
 /** Widths of a row: name, kind, and the cells; together they fit a terminal of 80 columns. */
@@ -171,15 +128,6 @@ const WIDTHS = { name: 10, kind: 18, cells: [10, 8, 8, 8, 10, 6] };
 function row(name: string, kind: string, ...cells: string[]): string {
   const padded = cells.map((cell, index) => cell.padStart(WIDTHS.cells[index] ?? 0));
   return name.padEnd(WIDTHS.name) + kind.padEnd(WIDTHS.kind) + padded.join('');
-}
-
-/** A total, with as many digits as matter. */
-function total(value: number): string {
-  return value < 1e6 ? number(value) : `${(value / 1e6).toFixed(value < 1e9 ? 2 : 0)} M`;
-}
-
-function number(value: number): string {
-  return Math.round(value).toLocaleString('en-US');
 }
 
 function dollars(price: number): string {

@@ -1,11 +1,12 @@
 /** The table as people and pipes see it, and the verdict as scripts do. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { LogFindings } from '../../sdk/pipeline/audit.ts';
+import type { Screen } from '../../sdk/crew/canvas.ts';
 import { Latency } from '../../sdk/crew/latency.ts';
+import type { LogFindings } from '../../sdk/pipeline/audit.ts';
 import type { Findings } from '../../sdk/pipeline/proof.ts';
 import type { Totals } from '../../sdk/pipeline/state.ts';
-import { type Picture, type Screen, Table } from '../../sdk/pipeline/table.ts';
+import { type Picture, Table } from '../../sdk/pipeline/table.ts';
 import { isGood, type Outcome, toJson, toText } from '../../sdk/pipeline/verdict.ts';
 
 const test = suite('pipeline table');
