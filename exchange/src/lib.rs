@@ -14,4 +14,6 @@
 //! on one thread.
 
 pub mod agent;
+pub mod attach;
+pub mod bell;
 pub mod config;

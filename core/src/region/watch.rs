@@ -5,11 +5,13 @@
 
 use super::seat::Seat;
 use super::shared::Shared;
+use crate::error::Result;
 use crate::layout::Participant;
 use crate::ring::{Look, Ring, Wanted, Watcher};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 /// Somebody slept for the handle.
 pub(super) const NOTE_SLEPT: u32 = 1;
@@ -161,6 +163,19 @@ impl Watch {
             self.notes.fetch_or(NOTE_SLEPT | dead, Ordering::Relaxed);
         }
         look
+    }
+
+    /// Sleeps until the handle would find something (true), or the time is up (false): for a thread that does nothing
+    /// else, and that this watch keeps to itself meanwhile.
+    ///
+    /// # Errors
+    /// GONE, FORKED.
+    pub fn wait(&self, timeout: Duration) -> Result<bool> {
+        if self.is_ready_anyway() {
+            return Ok(true);
+        }
+        let deadline = super::deadline(&*self.shared, Some(timeout));
+        Ok(self.watcher().wait(&*self.shared, deadline, || self.shared.check())?)
     }
 
     /// The writer's steps: the handle was told 1 ms ago and has not taken.
