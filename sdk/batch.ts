@@ -67,6 +67,11 @@ export class Batch implements Iterable<Message> {
     return new Batch(this.#chunk, at, this.#end, this.length - index, 0);
   }
 
+  /** @internal Where its records lie. */
+  get place(): { chunk: Chunk; start: number; end: number } {
+    return { chunk: this.#chunk, start: this.#start, end: this.#end };
+  }
+
   /** Whether messages of it are claimed. */
   get isClaimed(): boolean {
     return this.#claimant?.hasClaim(this) ?? false;

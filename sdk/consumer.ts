@@ -14,6 +14,8 @@ import { ended } from './errand.ts';
 import { failure, wrongArgument } from './error.ts';
 import { NUMBERS } from './generated/errors.ts';
 import { Batches, Singles, type Source } from './iteration.ts';
+import type { Kernel } from './kernel/kernel.ts';
+import { Pipe } from './kernel/pipe.ts';
 import { Chunk, type Message } from './message.ts';
 import { ANSWER, AT, BYTES, COUNT, HANDLE, type LEVEL, type Native, NUMBER, native, numbers, words } from './native.ts';
 import { encodeStart, type Start } from './start.ts';
@@ -86,6 +88,8 @@ export class Consumer implements AsyncIterable<Batch> {
     },
   };
   #chunk = new Chunk(0);
+  /** Memory of the kernel that this consumer's batches go to. */
+  #stage: Chunk | undefined;
   #recordBytes = RECORD_BYTES;
   #claim: Batch | undefined;
   #claimed = 0;
@@ -145,8 +149,11 @@ export class Consumer implements AsyncIterable<Batch> {
     if (!(limit >= 1)) throw wrongArgument(`limit is ${limit}; give a number of messages, at least 1`);
     if (this.#claim !== undefined) throw failure('ERR_BUSY', 'a batch of this consumer is claimed: release or keep it');
     let expected = Math.min(limit * this.#recordBytes, EXPECTED_BYTES_MAX);
-    for (;;) {
-      const chunk = this.#chunk.room < expected || this.#isReusing ? this.#replace(expected) : this.#chunk;
+    for (let stage = this.#stage; ; stage = undefined) {
+      const chunk =
+        stage !== undefined || this.#chunk.room < expected || this.#isReusing
+          ? this.#replace(expected, stage)
+          : this.#chunk;
       numbers[HANDLE] = this.#handle;
       words[COUNT] = Math.min(limit, COUNT_MAX);
       words[AT] = chunk.at;
@@ -157,10 +164,16 @@ export class Consumer implements AsyncIterable<Batch> {
     }
   }
 
-  /** A chunk with room for `bytes`. */
-  #replace(bytes: number): Chunk {
-    if (this.#isReusing && this.#chunk.bytes.length >= bytes) this.#chunk.at = 0;
-    else this.#chunk = new Chunk(Math.max(CHUNK_BYTES, bytes));
+  /** A chunk with room for `bytes`; the stage has what room it has. */
+  #replace(bytes: number, stage: Chunk | undefined): Chunk {
+    if (stage !== undefined) {
+      this.#chunk = stage;
+      stage.at = stage.start;
+    } else if (this.#isReusing && this.#chunk !== this.#stage && this.#chunk.bytes.length >= bytes) {
+      this.#chunk.at = 0;
+    } else {
+      this.#chunk = new Chunk(Math.max(CHUNK_BYTES, bytes));
+    }
     return this.#chunk;
   }
 
@@ -193,6 +206,19 @@ export class Consumer implements AsyncIterable<Batch> {
   /** Messages, without an end. Of a loop that is left, those that were handed out are released, the others kept. */
   messages(): Singles {
     return new Singles(this.#source, new Batches(this.#source, this.#limit, this.#signal));
+  }
+
+  /**
+   * This consumer's batches through a kernel, in the kernel's own memory: `for await (const kept of consumer.pipe(kernel))`,
+   * or `consumer.pipe(kernel).into(producer)`. A batch that ends the kernel is not lost: the next call hands it out.
+   */
+  pipe<Out>(kernel: Kernel<Out>): Pipe<Out> {
+    return new Pipe(kernel, this.#source, this.#limit, this.#signal, (chunk) => this.#restage(chunk));
+  }
+
+  #restage(chunk: Chunk | undefined): void {
+    this.#stage = chunk;
+    if (chunk === undefined) this.#chunk = new Chunk(0);
   }
 
   /** Positions that were written and not read. */

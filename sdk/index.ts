@@ -22,6 +22,11 @@ export type { Progress } from './errand.ts';
 export { type Code, TailraceError } from './error.ts';
 export type { BookEvent, Events, Reason } from './events.ts';
 export { RUNTIME_C, RUNTIME_NODE, RUNTIME_PYTHON, RUNTIME_RUST, RUNTIME_WASM } from './generated/layout.ts';
+export type { KernelKind } from './kernel/compile.ts';
+export { type Diagnostic, KernelError, type KernelReason } from './kernel/failure.ts';
+export { type Kernel, type KernelCounters, type KernelOptions, kernel } from './kernel/kernel.ts';
+export type { Pipe } from './kernel/pipe.ts';
+export type { Results } from './kernel/results.ts';
 export { type AppendOptions, Log, type LogOptions, type LogStat, type Repaired, type Verified } from './log.ts';
 export type { Message } from './message.ts';
 export type { Producer, ProducerOptions, SendOptions, WriteOptions } from './producer.ts';
@@ -47,6 +52,26 @@ export type {
   RegionStats,
   Unblocked,
 } from './stats.ts';
+export {
+  bool,
+  bytes,
+  type Field,
+  f32,
+  f64,
+  type Infer,
+  i8,
+  i16,
+  i32,
+  i64,
+  Struct,
+  struct,
+  text,
+  u8,
+  u16,
+  u32,
+  u64,
+  wireStruct,
+} from './struct.ts';
 export type { WaitOptions } from './waiting.ts';
 export * as wire from './wire.ts';
 

@@ -19,12 +19,17 @@ export class Chunk {
   readonly words: Uint32Array;
   readonly longs: BigUint64Array;
   readonly halves: Uint16Array;
+  /** Where the first record goes. */
+  readonly start: number;
   /** Where the next record goes; a multiple of 8. */
-  at = 0;
+  at: number;
 
-  constructor(bytes: number) {
-    this.buffer = new ArrayBuffer((bytes + 7) & ~7);
-    this.bytes = new Uint8Array(this.buffer);
+  /** So many bytes; or the part of `buffer` from `start` up to there. */
+  constructor(bytes: number, buffer = new ArrayBuffer((bytes + 7) & ~7), start = 0) {
+    this.buffer = buffer;
+    this.bytes = start === 0 ? new Uint8Array(buffer) : new Uint8Array(buffer, 0, bytes);
+    this.start = start;
+    this.at = start;
     this.words = new Uint32Array(this.buffer);
     this.longs = new BigUint64Array(this.buffer);
     this.halves = new Uint16Array(this.buffer);

@@ -1,0 +1,286 @@
+/**
+ * Instrument: puts limits into a module, whoever compiled it.
+ *
+ * Each function entry and each loop head takes from a budget, and is `unreachable` when that is used up; so no code runs
+ * for ever, and a call ends by itself in the thread that made it. What a turn costs is 1, and 1 more for each 1,024 bytes
+ * of its body, and copying or filling memory costs 1 for each 64 bytes: a turn that does much is not a turn.
+ *
+ * ```text
+ * function entry      budget = budget - cost; if (budget < 0) unreachable
+ * loop head           the same
+ * memory.size         pages, a global of the module            memory.grow   a call that adds to it, up to the limit
+ * ```
+ *
+ * In a function with loops the budget is a local, because a global would be read and written in memory at each turn (a
+ * filter of one comparison took 1.6 times as long). It goes back to the global before a call, a return and the end, and
+ * is fetched after a call. For the end to be one place, the body becomes a block: a branch out of the function ends
+ * there, and no branch counts differently.
+ *
+ * The memory becomes an import, for whoever runs the kernel has its batches in it; it never grows, because growing takes
+ * it away from everybody who looks at it. All else of the module stays as it is: nothing is renumbered, since what is new
+ * stands at the end of its section.
+ *
+ * binaryen has a pass that is nearly this, for its own logging, and no way to walk over code from JavaScript. It weighs
+ * 94 MB; these are two hundred lines, with which a compiled kernel needs no compiler to be limited.
+ */
+import { beginModule, EMPTY, I32, isBefore, KIND, malformed, Reader, SECTION, Writer } from './binary.ts';
+import { BULK, type Instruction, OP, readInstruction } from './instruction.ts';
+import { type Outline, outlineOf, type Signature, signatureOf } from './outline.ts';
+
+/** Names of the globals that a limited module exports. */
+export const BUDGET = 'tailrace.budget';
+export const REFUSED = 'tailrace.refused';
+
+/** Largest module. */
+const MODULE_BYTES_MAX = 4 << 20;
+/** What code that runs while the module starts may use up. */
+export const START_BUDGET = 1_000_000;
+const COST_BYTES = 1_024;
+const BULK_SHIFT = 6;
+
+/** What is at the end of each index. */
+interface Additions {
+  budget: number;
+  refused: number;
+  pages: number;
+  grow: number;
+}
+
+/** The module with limits: `pages` of memory for itself, and a budget. Throws ERR_ARGUMENT when no kernel may be so. */
+export function instrument(bytes: Uint8Array, pages: number): Uint8Array<ArrayBuffer> {
+  if (bytes.length > MODULE_BYTES_MAX) throw malformed(`it has ${bytes.length} bytes, of at most ${MODULE_BYTES_MAX}`);
+  const outline = outlineOf(bytes);
+  if ((outline.pages ?? 0) > pages) {
+    throw malformed(`it wants ${outline.pages} pages of 64 KiB of memory, and memoryBytes allows ${pages}`);
+  }
+  for (const name of [BUDGET, REFUSED]) if (outline.exports.has(name)) throw malformed(`it has limits already`);
+  const added = {
+    budget: outline.globals,
+    refused: outline.globals + 1,
+    pages: outline.globals + 2,
+    grow: outline.functions.length,
+  };
+  const contents = new Map<number, (old: Reader | undefined) => Writer | undefined>([
+    [SECTION.TYPE, (old) => extended(old, 1, new Writer().put(0x60, 1, I32, 1, I32))],
+    [
+      SECTION.IMPORT,
+      (old) => (outline.isMemoryImported ? replaced(old) : extended(old, 1, memoryImport(outline.pages))),
+    ],
+    [SECTION.FUNCTION, (old) => extended(old, 1, new Writer().u32(outline.types.length))],
+    [SECTION.MEMORY, () => undefined],
+    [SECTION.GLOBAL, (old) => extended(old, 3, globals(outline.pages ?? 0))],
+    [
+      SECTION.EXPORT,
+      (old) => extended(old, 2, exported(BUDGET, added.budget).copy(exported(REFUSED, added.refused).done())),
+    ],
+    [SECTION.CODE, (old) => code(old, outline, added, pages)],
+  ]);
+  return rewritten(bytes, outline, contents);
+}
+
+/** Every section through its writer, and those that were not there where they belong. */
+function rewritten(
+  bytes: Uint8Array,
+  outline: Outline,
+  contents: Map<number, (old: Reader | undefined) => Writer | undefined>,
+): Uint8Array<ArrayBuffer> {
+  const module = beginModule();
+  const left = new Set(contents.keys());
+  const put = (id: number, old: Reader | undefined) => {
+    left.delete(id);
+    const writer = contents.get(id)!(old);
+    if (writer !== undefined) module.section(id, writer.done());
+  };
+  const putBefore = (next: number) => {
+    for (const id of [...left]) if (isBefore(id, next)) put(id, undefined);
+  };
+  for (const { id, start, end } of outline.sections) {
+    if (id !== SECTION.CUSTOM) putBefore(id);
+    if (contents.has(id)) put(id, new Reader(bytes, start, end));
+    else module.section(id, bytes.subarray(start, end));
+  }
+  for (const id of left) put(id, undefined);
+  return module.done();
+}
+
+/** A list with `count` more items at its end. */
+function extended(old: Reader | undefined, count: number, items: Writer): Writer {
+  const writer = new Writer().u32((old?.u32() ?? 0) + count);
+  if (old !== undefined) writer.copy(old.bytes.subarray(old.at, old.end));
+  return writer.copy(items.done());
+}
+
+function replaced(old: Reader | undefined): Writer | undefined {
+  return old && new Writer().copy(old.bytes.subarray(old.at, old.end));
+}
+
+function memoryImport(pages = 0): Writer {
+  return new Writer().name('env').name('memory').put(KIND.MEMORY, 0).u32(pages);
+}
+
+function globals(pages: number): Writer {
+  const writer = new Writer();
+  for (const value of [START_BUDGET, 0, pages]) writer.put(I32, 1, OP.I32_CONST).s32(value).put(OP.END);
+  return writer;
+}
+
+function exported(name: string, index: number): Writer {
+  return new Writer().name(name).put(KIND.GLOBAL).u32(index);
+}
+
+function code(old: Reader | undefined, outline: Outline, added: Additions, pages: number): Writer {
+  const count = old?.u32() ?? 0;
+  if (count !== outline.functions.length - outline.importedFunctions) throw malformed('functions and bodies differ');
+  const writer = new Writer().u32(count + 1);
+  for (let index = 0; index < count; index += 1) {
+    const length = old!.u32();
+    const start = old!.at;
+    old!.skip(length);
+    const body = new Reader(old!.bytes, start, old!.at);
+    const limited = new Body(body, signatureOf(outline, outline.importedFunctions + index), added).limited();
+    writer.u32(limited.length).copy(limited);
+  }
+  const grow = growBody(added, pages);
+  return writer.u32(grow.length).copy(grow);
+}
+
+/** `grow(wanted)`: pages before, or -1 and a mark when there would be more than the limit. */
+function growBody({ pages, refused }: Additions, limit: number): Uint8Array {
+  const body = new Writer().put(0, OP.LOCAL_GET, 0, OP.I32_CONST).s32(limit).put(OP.GLOBAL_GET).u32(pages);
+  body.put(OP.I32_SUB, 0x4b /* i32.gt_u */, OP.IF, EMPTY, OP.I32_CONST, 1, OP.GLOBAL_SET).u32(refused);
+  body.put(OP.I32_CONST).s32(-1).put(OP.RETURN, OP.END, OP.GLOBAL_GET).u32(pages);
+  body.put(OP.GLOBAL_GET).u32(pages).put(OP.LOCAL_GET, 0, 0x6a /* i32.add */, OP.GLOBAL_SET).u32(pages);
+  return body.put(OP.END).done();
+}
+
+/** One function on its way. */
+class Body {
+  readonly #reader: Reader;
+  readonly #added: Additions;
+  readonly #out = new Writer();
+  readonly #instructions: Instruction[] = [];
+  /** Cost of what begins with this instruction: a loop, or the body as the first. */
+  readonly #costs = new Map<number, number>();
+  readonly #isLocal: boolean;
+  readonly #result: number;
+  /** Index of a local that is new: the budget, and behind it a count of bytes. */
+  readonly #local: number;
+
+  constructor(reader: Reader, { parameters, results }: Signature, added: Additions) {
+    this.#reader = reader;
+    this.#added = added;
+    const groups = reader.u32();
+    const start = reader.at;
+    let local = parameters.length;
+    for (let group = 0; group < groups; group += 1) {
+      local += reader.u32();
+      reader.skip(1);
+    }
+    this.#local = local;
+    this.#out.u32(groups + 1).copy(reader.bytes.subarray(start, reader.at));
+    this.#out.u32(2).put(I32);
+    this.#result = results[0] ?? EMPTY;
+    const hasLoop = this.#scan();
+    // A block with several results would need a type of its own; nothing that compiles to a kernel makes one.
+    this.#isLocal = hasLoop && results.length <= 1;
+  }
+
+  /** Reads every instruction, and what each loop costs; whether there is one. */
+  #scan(): boolean {
+    const reader = this.#reader;
+    const start = reader.at;
+    const open: (Instruction | undefined)[] = [undefined];
+    let hasLoop = false;
+    while (open.length > 0) {
+      const instruction = readInstruction(reader);
+      const { op } = instruction;
+      this.#instructions.push(instruction);
+      if (op === OP.BLOCK || op === OP.LOOP || op === OP.IF) open.push(instruction);
+      else if (op === OP.END) {
+        const opened = open.pop();
+        if (opened?.op === OP.LOOP) {
+          hasLoop = true;
+          this.#costs.set(opened.start, costOf(reader.at - opened.start));
+        }
+      }
+    }
+    if (reader.at !== reader.end) throw malformed('a function goes on behind its end');
+    this.#costs.set(-1, costOf(reader.at - start));
+    return hasLoop;
+  }
+
+  limited(): Uint8Array {
+    const { bytes, end } = this.#reader;
+    const out = this.#out;
+    if (this.#isLocal) out.put(OP.GLOBAL_GET).u32(this.#added.budget).put(OP.LOCAL_SET).u32(this.#local);
+    this.#charge(() => out.put(OP.I32_CONST).s32(this.#costs.get(-1)!));
+    if (this.#isLocal) out.put(OP.BLOCK, this.#result);
+    for (const [index, instruction] of this.#instructions.entries()) {
+      const next = this.#instructions[index + 1];
+      if (next === undefined) break;
+      this.#copy(instruction, bytes.subarray(instruction.start, next.start));
+    }
+    if (this.#isLocal) {
+      out.put(OP.END);
+      this.#flush();
+    }
+    return out.copy(bytes.subarray(end - 1, end)).done();
+  }
+
+  #copy({ op, second, start }: Instruction, bytes: Uint8Array): void {
+    const out = this.#out;
+    if (op === OP.LOOP) {
+      out.copy(bytes);
+      this.#charge(() => out.put(OP.I32_CONST).s32(this.#costs.get(start)!));
+    } else if (op === OP.CALL || op === OP.CALL_INDIRECT) {
+      this.#around(() => out.copy(bytes));
+    } else if (op === OP.RETURN) {
+      this.#flush();
+      out.copy(bytes);
+    } else if (op === OP.MEMORY_SIZE) {
+      out.put(OP.GLOBAL_GET).u32(this.#added.pages);
+    } else if (op === OP.MEMORY_GROW) {
+      out.put(OP.CALL).u32(this.#added.grow);
+    } else if (op === OP.BULK && (second === BULK.MEMORY_COPY || second === BULK.MEMORY_FILL)) {
+      const count = this.#local + 1;
+      out.put(OP.LOCAL_TEE).u32(count);
+      this.#charge(() => out.put(OP.LOCAL_GET).u32(count).put(OP.I32_CONST, BULK_SHIFT, OP.I32_SHR_U));
+      out.copy(bytes);
+    } else {
+      out.copy(bytes);
+    }
+  }
+
+  /** Takes from the budget what `cost` leaves on the stack. */
+  #charge(cost: () => void): void {
+    const out = this.#out;
+    const { budget } = this.#added;
+    if (this.#isLocal) {
+      out.put(OP.LOCAL_GET).u32(this.#local);
+      cost();
+      out.put(OP.I32_SUB, OP.LOCAL_TEE).u32(this.#local);
+    } else {
+      out.put(OP.GLOBAL_GET).u32(budget);
+      cost();
+      out.put(OP.I32_SUB, OP.GLOBAL_SET).u32(budget).put(OP.GLOBAL_GET).u32(budget);
+    }
+    out.put(OP.I32_CONST, 0, OP.I32_LT_S, OP.IF, EMPTY);
+    this.#flush();
+    out.put(OP.UNREACHABLE, OP.END);
+  }
+
+  /** The global has the budget while `call` runs. */
+  #around(call: () => void): void {
+    this.#flush();
+    call();
+    if (this.#isLocal) this.#out.put(OP.GLOBAL_GET).u32(this.#added.budget).put(OP.LOCAL_SET).u32(this.#local);
+  }
+
+  #flush(): void {
+    if (this.#isLocal) this.#out.put(OP.LOCAL_GET).u32(this.#local).put(OP.GLOBAL_SET).u32(this.#added.budget);
+  }
+}
+
+function costOf(bytes: number): number {
+  return 1 + Math.floor(bytes / COST_BYTES);
+}
