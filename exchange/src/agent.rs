@@ -79,7 +79,7 @@ pub fn run(config: &Config, agents: &mut [Box<dyn Agent>], running: Running) -> 
     if let Some(cpu) = agents.first().and_then(|agent| config.pin_of(agent.role())) {
         pin(cpu)?;
     }
-    for agent in agents.iter() {
+    for agent in agents.iter_mut() {
         let mut line = agent.ready();
         line["report"] = "ready".into();
         line["role"] = agent.role().name().into();

@@ -17,3 +17,4 @@ pub mod agent;
 pub mod attach;
 pub mod bell;
 pub mod config;
+pub mod snapshot;
