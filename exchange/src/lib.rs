@@ -17,4 +17,6 @@ pub mod agent;
 pub mod attach;
 pub mod bell;
 pub mod config;
+pub mod output;
+pub mod replica;
 pub mod snapshot;

@@ -7,6 +7,8 @@
 mod binding;
 mod claims;
 #[cfg(all(feature = "std", not(loom)))]
+mod clerk;
+#[cfg(all(feature = "std", not(loom)))]
 mod commit;
 mod committed;
 #[cfg(all(feature = "std", not(loom)))]
@@ -46,6 +48,8 @@ mod testing;
 mod tombstones;
 
 pub use claims::{Claims, Membership, Run};
+#[cfg(all(feature = "std", not(loom)))]
+pub use clerk::{Clerk, Taken};
 #[cfg(all(feature = "std", not(loom)))]
 pub use commit::Commit;
 #[cfg(all(feature = "std", not(loom)))]

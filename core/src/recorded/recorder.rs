@@ -1,34 +1,23 @@
-//! Recorder: copies a recorded channel into its log, slot by slot, as long as it holds the role.
-//!
-//! ```text
-//!   ring  -- scribe, racing read -->  page  -- one pwrite with its COMMIT -->  log  -- fdatasync -->  disk
-//!              holes are mended               then recorded_position: room           then durable_sequence
-//!                                             wakes writers                          wakes who waits for the disk
-//! ```
+//! Recorder: copies a recorded channel into its log, slot by slot, as long as it holds the role: a clerk (`clerk`) with a
+//! thread of its own.
 //!
 //! **Who does what.** One thread copies and appends; the log's own threads sync, and tell through the herald
 //! (`herald`). The role is a word in shared memory that names a participant, granted under the region lock; that
 //! participant's lock proves the recorder alive, and a dead one is replaced.
 //!
-//! **What must always be true.** `recorded_position` moves only when the pwrite of a whole batch has returned, for
-//! writers overwrite what is below it. It need not be synced: the page cache survives a kill, and after a restart of
-//! the machine the ring is made anew. A record's sequence is base + position, which is checked before and after each
-//! append. All slots of one message are in one batch.
-//!
 //! **What stops it.** A full disk does not: it keeps the batch and tries again. A poisoned log does, and so do shared
 //! words that contradict each other, a record that somebody else appended, and the removal of the region: then the log
 //! is closed and the role given back, and the status says why. Dropping it closes it.
 
-use super::binding::bind;
+use super::clerk::Clerk;
 use super::desk::{Desk, Work};
-use super::herald::Herald;
 use crate::error::{Code, Result};
-use crate::layout::{ROLE_TOOL, RUNTIME_RUST};
+use crate::layout::RUNTIME_RUST;
 use crate::log::storage::Storage;
 use crate::log::{Log, LogOptions};
 use crate::os::{absolute, fail, refused};
-use crate::region::{Joining, Region, Seat, Shared};
-use crate::ring::{Ring, step};
+use crate::region::{Region, Shared};
+use crate::ring::Ring;
 use crate::sync::{Ordering, full_fence};
 use std::fmt;
 use std::path::Path;
@@ -160,30 +149,12 @@ impl Recorder {
         options: &RecorderOptions,
         open_log: impl FnOnce() -> Result<Log>,
     ) -> Result<(Self, Desk)> {
-        let shared = region.shared();
-        shared.check()?;
-        if shared.is_read_only() {
-            return fail(Code::PERMISSION, format!("{} was opened for reading only", region.path().display()));
-        }
-        if shared.ring(shared.find_channel(channel)?)?.recorder().is_none() {
-            return fail(Code::UNSUPPORTED, format!("channel {channel:?} is not recorded"));
-        }
-        let joining =
-            Joining { channel, role: ROLE_TOOL, label: &options.label, runtime: options.runtime, is_oldest: false };
-        let seat = Seat::join(shared, &joining)?;
-        step("recorder.role");
-        let log = open_log()?;
-        step("recorder.opened");
-        let ring = seat.ring()?;
-        let plan = bind(shared, &ring, &log, options.rebase)?;
-        let herald = Arc::new(Herald::new(shared, ring, log.durable_sequence()));
-        let teller = Arc::clone(&herald);
-        log.on_change(Arc::new(move |durable, error| teller.tell(durable, error)));
-        herald.tell(log.durable_sequence(), log.state());
-        let work = Arc::new(Work::new(plan.next));
-        let desk = Desk::new(seat, log.clone(), herald, Arc::clone(&work), plan, options.batch_slots)?;
-        let shared = Arc::clone(shared);
-        Ok((Self { log, ring, base: plan.base, work, thread: None, shared }, desk))
+        let clerk = Clerk::open_with(region, channel, options, open_log)?;
+        let work = Arc::new(Work::new(clerk.position()));
+        let (log, ring, base) = (clerk.log().clone(), *clerk.ring(), clerk.base());
+        let shared = Arc::clone(clerk.shared());
+        let desk = Desk::new(clerk, Arc::clone(&work));
+        Ok((Self { log, ring, base, work, thread: None, shared }, desk))
     }
 
     /// What it has done, and how it is. In a child of fork nothing is known but that: FORKED.

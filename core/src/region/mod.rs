@@ -50,7 +50,7 @@ mod stats;
 mod unblock;
 mod watch;
 
-pub use crate::ring::{Look, Message, Packed, Payloads, Polled, Records, Strided, Unblocked};
+pub use crate::ring::{Look, Message, Packed, Payloads, Polled, Records, Stamp, Strided, Unblocked};
 pub use crate::start::From;
 pub use consumer::{Batch, Consumer, ConsumerOptions, Taken};
 pub use durability::Durability;

@@ -103,7 +103,8 @@ impl Producer {
         self.write_from(payloads, message_type)
     }
 
-    /// The same for messages wherever they are.
+    /// The same for messages wherever they are, with their own types and times if they bring them
+    /// ([`Payloads::stamp`]): then `message_type` does not count, and no clock is read.
     ///
     /// # Errors
     /// As `write_batch`.

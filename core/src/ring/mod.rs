@@ -62,7 +62,7 @@ pub use crate::handout::{Message, Polled, Records, mark_redelivered};
 pub use crate::look::Look;
 pub use excerpt::{End, Excerpt, Span};
 pub use host::{Host, step};
-pub use payloads::{Packed, Payloads, Strided};
+pub use payloads::{Packed, Payloads, Stamp, Strided};
 pub use recording::DurableWait;
 pub use repair::{Repair, Unblocked};
 pub use scribe::{Scribe, Sheet, SlotHeader};

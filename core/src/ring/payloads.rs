@@ -1,11 +1,25 @@
 //! The messages of one write call, wherever their bytes are: slices, rows of a matrix, or one packed buffer.
 
+/// What a writer says of one message beside its bytes, when it is not the same for all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// Nanoseconds since 1970.
+    pub timestamp_ns: u64,
+    /// The user's number for the kind of message.
+    pub message_type: u32,
+}
+
 /// The messages of one write call.
 pub trait Payloads {
     /// How many.
     fn len(&self) -> usize;
     /// The bytes of one.
     fn get(&self, index: usize) -> &[u8];
+    /// What is said of one; none: what the call says of all, and the time of the call. All have one, or none has.
+    #[inline(always)]
+    fn stamp(&self, _index: usize) -> Option<Stamp> {
+        None
+    }
     /// Whether there is none.
     fn is_empty(&self) -> bool {
         self.len() == 0

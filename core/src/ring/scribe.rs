@@ -205,6 +205,11 @@ impl<'m> Scribe<'m> {
         sheet.add(&SlotHeader::TOMBSTONE, 0, |_| true);
     }
 
+    /// Takes the last `slots` back, which were copied and are not recorded: they will be copied again.
+    pub fn take_back(&mut self, slots: u64) {
+        self.position = self.position.wrapping_sub(slots);
+    }
+
     /// Counts what was recorded, and says that everything copied so far is in the log's file.
     pub fn publish<H: Host>(&mut self, host: &H, slots: u64, bytes: u64) {
         add_own(&self.me.messages, slots);

@@ -7,7 +7,7 @@
 
 use super::host::{Host, step};
 use super::intent::{self, Kind};
-use super::payloads::Payloads;
+use super::payloads::{Payloads, Stamp};
 use super::slot::Header;
 use super::wait::{Side, Sleeper, Waiter};
 use super::{Ring, TICK_NS, add_own, count};
@@ -96,7 +96,8 @@ impl<'m> Writer<'m> {
         message_type: u32,
     ) -> Result<usize, Fault> {
         let single = self.check(payloads)?;
-        self.last_ns = host.now_ns();
+        let newest = payloads.len().checked_sub(1).and_then(|last| payloads.stamp(last));
+        self.last_ns = newest.map_or_else(|| host.now_ns(), |stamp| stamp.timestamp_ns);
         let header = Header {
             timestamp_ns: self.last_ns,
             message_type,
@@ -150,17 +151,17 @@ impl<'m> Writer<'m> {
             }
         }
         if done < payloads.len() {
-            self.find_no_room(host, header.timestamp_ns);
+            self.find_no_room(host);
         }
         Ok(done)
     }
 
     /// Counts a write that found no room, and mends what is in the way when that has been there for 1 ms.
     #[cold]
-    fn find_no_room<H: Host>(&mut self, host: &H, now_ns: u64) {
+    fn find_no_room<H: Host>(&mut self, host: &H) {
         add_own(&self.me.full, 1);
         count(&self.ring.counters.full, 1);
-        self.mend(host, now_ns);
+        self.mend(host, host.now_ns());
     }
 
     /// A hole of the lap before, or the cursor of a gating subscriber, may be a dead one's.
@@ -270,8 +271,8 @@ impl<'m> Writer<'m> {
             } else {
                 let payload = payloads.get(index);
                 bytes += payload.len() as u64;
+                x = self.publish_long::<STREAM>(x, &stamped(payloads, index, header), payload);
                 index += 1;
-                x = self.publish_long::<STREAM>(x, header, payload);
             }
         }
         if !self.exclusive {
@@ -301,7 +302,7 @@ impl<'m> Writer<'m> {
             if STREAM {
                 self.begin_rewrite(x);
             }
-            self.ring.fill::<STREAM>(self.ring.slot(x), x, header, payload);
+            self.ring.fill::<STREAM>(self.ring.slot(x), x, &stamped(payloads, first + index, header), payload);
         }
         for index in 0..count {
             let x = position.wrapping_add(index as u64);
@@ -372,6 +373,15 @@ impl Waiter for Writer<'_> {
     fn idle<H: Host>(&mut self, host: &H) {
         let now = host.now_ns();
         self.mend(host, now);
+    }
+}
+
+/// What is said of one message.
+#[inline(always)]
+fn stamped<P: Payloads + ?Sized>(payloads: &P, index: usize, header: &Header) -> Header {
+    match payloads.stamp(index) {
+        None => *header,
+        Some(Stamp { timestamp_ns, message_type }) => Header { timestamp_ns, message_type, ..*header },
     }
 }
 
