@@ -73,6 +73,7 @@ export {
   wireStruct,
 } from './struct.ts';
 export type { WaitOptions } from './waiting.ts';
+export * as mold from './mold.ts';
 export * as wire from './wire.ts';
 
 /** The clock of message timestamps: nanoseconds since 1970. */

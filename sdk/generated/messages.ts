@@ -117,11 +117,29 @@ export const MARKET_SELL = 1;
 /** The longest market message, bytes. */
 export const MARKET_BYTES_MAX = 56;
 
+/**
+ * Bit beside the letter in the type of a slot or record of the market stream: the last message of
+ * its command. A reader that shows the book after such a message never shows half a command.
+ */
+export const MARKET_LAST = 256;
+
 /** First byte of a snapshot request. */
 export const SNAPSHOT_REQUEST = 64;
 
 /** First byte of a snapshot. It is the letter `A`, too, but the two never travel on one connection. */
 export const SNAPSHOT_HEAD = 65;
+
+/** Bytes of the header of a MoldUDP64 datagram; a request is a header and nothing else. */
+export const MOLD_HEADER_BYTES = 20;
+
+/** Bytes before each message of a datagram: its length. */
+export const MOLD_LENGTH_BYTES = 2;
+
+/** Count of a datagram that only says which sequence comes next. */
+export const MOLD_HEARTBEAT = 0;
+
+/** Count of a datagram that ends the session. */
+export const MOLD_END = 65535;
 
 /** Why an order was refused, or ended. */
 export const REASONS = {

@@ -46,7 +46,12 @@ snapshot has: sequences up to the head's. Byte 0 of the head is the letter `A`, 
 **UDP, market stream.** MoldUDP64: a datagram begins with 20 bytes in big-endian order, session (10 characters),
 sequence of its first message (`u64`), count of messages (`u16`); then each message as `[length u16, big-endian]` and its
 bytes, which are little-endian as here. Count 0 is a heartbeat, 0xFFFF the end of the session. The session is the
-exchange's epoch in digits, right-justified with spaces; it changes whenever numbering starts again.
+exchange's epoch in digits, right-justified with spaces; it changes whenever numbering starts again. A command's messages
+stand in one datagram, unless they fill more than one.
+
+**UDP, retransmission.** Such a header alone, sent to the publisher's address for requests, asks for `count` messages from
+`sequence` on. The answer comes back as one datagram with as many of them as fit; what does not come within a time is
+asked for again. No answer: another session, nothing asked for, or a sequence that is not there yet or not any more.
 
 **Batches** of a book, inside a process: `StampedCommand`s in, `Event`s out.
 

@@ -532,9 +532,18 @@ TR_AT(cursor_entry, updated_ns, 56);
 #define TR_LOGIN_CANCEL_ON_DISCONNECT 1
 #define TR_MARKET_SELL 1                   /* Flag of a market message: the order sells. */
 #define TR_MARKET_BYTES_MAX 56             /* The longest market message, bytes. */
+/* Bit beside the letter in the type of a slot or record of the market stream: the last message of its command. A reader that shows the book after such a message never shows half a command. */
+#define TR_MARKET_LAST 256
 #define TR_SNAPSHOT_REQUEST 64             /* First byte of a snapshot request. */
 /* First byte of a snapshot. It is the letter `A`, too, but the two never travel on one connection. */
 #define TR_SNAPSHOT_HEAD 65
+/* Bytes of the header of a MoldUDP64 datagram; a request is a header and nothing else. */
+#define TR_MOLD_HEADER_BYTES 20
+/* Bytes before each message of a datagram: its length. */
+#define TR_MOLD_LENGTH_BYTES 2
+/* Count of a datagram that only says which sequence comes next. */
+#define TR_MOLD_HEARTBEAT 0
+#define TR_MOLD_END 65535                  /* Count of a datagram that ends the session. */
 
 /* Why an order was refused, or ended. */
 #define TR_REASON_NONE 0                   /* it is what was asked for */

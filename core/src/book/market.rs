@@ -3,7 +3,7 @@
 //! Types are letters. One command's messages are one batch, so that nobody shows a crossed book.
 
 use super::event::{Event, REPORT_SELL};
-use super::wire::structures;
+use super::wire::{choice, structures};
 use crate::schema::{Constant, constants};
 
 constants! {
@@ -11,6 +11,9 @@ constants! {
     pub const MARKET_SELL: u8 = 1;
     /// The longest market message, bytes.
     pub const MARKET_BYTES_MAX: u64 = 56;
+    /// Bit beside the letter in the type of a slot or record of the market stream: the last message of its command. A
+    /// reader that shows the book after such a message never shows half a command.
+    pub const MARKET_LAST: u32 = 0x100;
     /// First byte of a snapshot request.
     pub const SNAPSHOT_REQUEST: u8 = 64;
     /// First byte of a snapshot. It is the letter `A`, too, but the two never travel on one connection.
@@ -121,6 +124,19 @@ structures! {
             /// 0 trading, 1 halted.
             24 => state: u64,
         }
+    }
+}
+
+choice! {
+    /// What the market stream says.
+    pub enum Market: 56 { Added, Executed, Reduced, Deleted, Replaced, StateChanged, }
+}
+
+impl Market {
+    /// The sequence of the message that begins `bytes`, unchecked; 0 when they are too short for any.
+    #[inline(always)]
+    pub fn sequence_of(bytes: &[u8]) -> u64 {
+        bytes.get(8..16).and_then(|part| part.first_chunk()).map_or(0, |part| u64::from_le_bytes(*part))
     }
 }
 

@@ -28,7 +28,7 @@
 //! rejection would change the state; who was rejected may ask again).
 //!
 //! The files: `message`, `event` and `record` are what goes in and out, stated through `wire`; `session` and `market`
-//! are what an exchange says besides; `reason` says why not; `order`, `level`, `ladder` over `bitmap`, `overflow` and
+//! are what an exchange says besides, `mold` how that travels; `reason` says why not; `order`, `level`, `ladder` over `bitmap`, `overflow` and
 //! `prices` over all of them hold what rests; `ids` and `account` know whose it is; `apply` takes commands, `entry`
 //! checks new orders and replaces, `matching` trades, `fillable` answers for FOK, `removal` cancels; `depth` and
 //! `snapshot` read, `audit` distrusts.
@@ -48,6 +48,7 @@ mod level;
 pub mod market;
 mod matching;
 pub mod message;
+pub mod mold;
 mod order;
 mod overflow;
 mod prices;

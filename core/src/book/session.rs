@@ -1,6 +1,6 @@
 //! Session: what a client and the gateway say to each other besides orders.
 
-use super::wire::structures;
+use super::wire::{choice, structures};
 use crate::schema::{Constant, constants};
 
 constants! {
@@ -57,4 +57,9 @@ structures! {
             24 => time_ns: u64,
         }
     }
+}
+
+choice! {
+    /// What a session says besides commands and reports.
+    pub enum Session: 64 { Login, Heartbeat, Logout, LoginReply, }
 }

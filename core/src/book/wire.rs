@@ -4,7 +4,7 @@
 //! a row of a table. With `type` it has its type in byte 0; without, it is a record that stands where it is expected.
 //! Everything is little-endian.
 
-use super::{event, market, message, record, session};
+use super::{event, market, message, mold, record, session};
 use crate::schema::{Constant, Struct};
 
 /// What a field may be.
@@ -49,6 +49,11 @@ impl<const LENGTH: usize> Part for [u8; LENGTH] {
         part.copy_from_slice(bytes);
         part
     }
+}
+
+/// Whether a field of this name is zero in every image that says something.
+pub(super) const fn is_padding(name: &str) -> bool {
+    matches!(name.as_bytes().first_chunk::<4>(), Some(b"zero"))
 }
 
 /// Bytes of a type, whichever it is.
@@ -105,6 +110,32 @@ macro_rules! structures {
                         ),)*
                     }
                 }
+
+                /// The bits that are zero.
+                const PADDING: [u8; $size] = {
+                    let mut bits = [0; $size];
+                    $(
+                        let mut at = $offset;
+                        while $crate::book::wire::is_padding(stringify!($field))
+                            && at < $offset + size_of::<$field_type>()
+                        {
+                            bits[at] = 0xFF;
+                            at += 1;
+                        }
+                    )*
+                    bits
+                };
+
+                /// What bytes say that are a wire image: as many, of the type, and zero where the fields are.
+                ///
+                /// # Errors
+                /// [`Reason::MALFORMED`]($crate::book::Reason::MALFORMED): they are none.
+                pub fn decode_checked(bytes: &[u8]) -> Result<Self, $crate::book::Reason> {
+                    let bytes: &[u8; $size] = bytes.try_into().map_err(|_| $crate::book::Reason::MALFORMED)?;
+                    let is_typed = true $(&& bytes[0] == $type)?;
+                    let is_padded = bytes.iter().zip(&Self::PADDING).all(|(byte, bits)| byte & bits == 0);
+                    if is_typed && is_padded { Ok(Self::decode(bytes)) } else { Err($crate::book::Reason::MALFORMED) }
+                }
             }
 
             const _: () = {
@@ -144,6 +175,60 @@ macro_rules! structures {
 }
 pub(super) use structures;
 
+macro_rules! choice {
+    ($(#[doc = $about:literal])* pub enum $choice:ident: $most:literal { $($name:ident,)* }) => {
+        $(#[doc = $about])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $choice { $(#[allow(missing_docs, reason = "the structure says it")] $name($name),)* }
+
+        impl $choice {
+            /// The longest of them, bytes.
+            pub const SIZE_MAX: usize = $most;
+
+            /// Bytes of one of this type, or `None` for what is none of them.
+            pub const fn size_of_type(message_type: u8) -> Option<usize> {
+                match message_type { $($name::TYPE => Some($name::SIZE),)* _ => None }
+            }
+
+            /// Reads one.
+            ///
+            /// # Errors
+            /// [`Reason::MALFORMED`]($crate::book::Reason::MALFORMED): no bytes, an unknown type, another length than the
+            /// type's, or something else than zero where the fields are zero.
+            pub fn decode(bytes: &[u8]) -> Result<Self, $crate::book::Reason> {
+                match bytes.first() {
+                    $(Some(&$name::TYPE) => $name::decode_checked(bytes).map(Self::$name),)*
+                    _ => Err($crate::book::Reason::MALFORMED),
+                }
+            }
+
+            /// Writes it to the start of `bytes`; says how many bytes it has.
+            ///
+            /// # Panics
+            /// When `bytes` is shorter than that.
+            pub fn encode(&self, bytes: &mut [u8]) -> usize {
+                match self {
+                    $(Self::$name(message) => {
+                        bytes[..$name::SIZE].copy_from_slice(&message.encode());
+                        $name::SIZE
+                    })*
+                }
+            }
+        }
+
+        const _: () = {
+            $(assert!($name::SIZE <= $choice::SIZE_MAX);)*
+        };
+
+        $(impl From<$name> for $choice {
+            fn from(message: $name) -> Self {
+                Self::$name(message)
+            }
+        })*
+    };
+}
+pub(super) use choice;
+
 /// Every message and record with its type (0: it has none), table by table.
 pub fn tables() -> impl Iterator<Item = &'static (u8, Struct)> {
     let messages = [message::MESSAGES, session::SESSIONS, market::MARKETS];
@@ -154,5 +239,5 @@ pub fn tables() -> impl Iterator<Item = &'static (u8, Struct)> {
 /// Every named number of the messages.
 pub fn constants() -> impl Iterator<Item = &'static Constant> {
     let messages = [message::CONSTANTS, event::CONSTANTS, record::CONSTANTS];
-    messages.into_iter().chain([session::CONSTANTS, market::CONSTANTS]).flatten()
+    messages.into_iter().chain([session::CONSTANTS, market::CONSTANTS, mold::CONSTANTS]).flatten()
 }

@@ -12,6 +12,7 @@ mod flow;
 mod hash;
 mod intents;
 mod log;
+mod mold;
 mod plain;
 #[cfg(target_os = "linux")]
 mod real;

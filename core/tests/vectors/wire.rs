@@ -3,14 +3,14 @@
 use crate::flow::{Flow, Kind};
 use crate::sparse::{committed, hex, number, text, unhex};
 use serde_json::{Map, Value, json};
-use tailrace_core::book::market::{
-    SNAPSHOT_HEAD, SNAPSHOT_REQUEST, SnapshotHead, SnapshotOrder, SnapshotRequest, write,
-};
+use tailrace_core::book::market::*;
 use tailrace_core::book::message::*;
-use tailrace_core::book::record::StampedCommand;
-use tailrace_core::book::session::{Heartbeat, LOGIN_CANCEL_ON_DISCONNECT, LOGIN_VERSION, Login, LoginReply, Logout};
+use tailrace_core::book::record::{KeptReport, OPENING_VERSION, Opening, StampedCommand};
+use tailrace_core::book::session::{
+    Heartbeat, LOGIN_CANCEL_ON_DISCONNECT, LOGIN_VERSION, Login, LoginReply, Logout, Session,
+};
 use tailrace_core::book::wire::tables;
-use tailrace_core::book::{Book, Command, Config, Event, Message};
+use tailrace_core::book::{Book, Command, Config, Event, Message, Reason};
 
 /// Fields by the table: numbers of 64 bits as text, bytes as hex, padding left out.
 fn fields(name: &str, bytes: &[u8]) -> Value {
@@ -91,6 +91,7 @@ fn messages() -> Vec<Value> {
     .into_iter()
     .chain(sessions())
     .chain(markets())
+    .chain(records())
     .collect()
 }
 
@@ -152,18 +153,48 @@ fn markets() -> Vec<Value> {
     names.into_iter().map(market).chain(snapshots).collect()
 }
 
+fn records() -> [Value; 2] {
+    let opening = Opening {
+        version: OPENING_VERSION,
+        slot_count: 1 << 20,
+        account_count: 1 << 12,
+        band_ticks: 1 << 11,
+        epoch: 1_763_750_000,
+        quantity_max: 1 << 40,
+        collar_ticks: 50,
+        open_orders_max: 1_000,
+        ..Opening::BLANK
+    };
+    let kept = KeptReport { report: event().report().expect("a report").encode(), command_sequence: 17, ordinal: 18 };
+    [case("Opening", &opening.encode()), case("KeptReport", &kept.encode())]
+}
+
 /// What nobody may take for a message.
 fn bad() -> Value {
     let cancel = CancelOrder { account: 1, client_order_id: 2, ..CancelOrder::BLANK }.encode();
     let case = |why: &str, bytes: &[u8]| json!({ "why": why, "bytes": hex(bytes) });
-    let mut padded = cancel;
-    padded[3] = 1;
+    let padded = |bytes: &[u8], at: usize| {
+        let mut padded = bytes.to_vec();
+        padded[at] = 1;
+        padded
+    };
+    let [login, reply] = [&Login::BLANK.encode()[..], &LoginReply::BLANK.encode()];
     json!([
         case("no bytes", &[]),
         case("a type that nobody has", &[77; 16]),
         case("one byte too few", &cancel[..15]),
         case("one byte too many", &[&cancel[..], &[0]].concat()),
-        case("padding that is not zero", &padded),
+        case("padding that is not zero", &padded(&cancel, 3)),
+        case("one byte of a login too few", &login[..63]),
+        case("one byte of a heartbeat too many", &[&Heartbeat::BLANK.encode()[..], &[0]].concat()),
+        case("padding of a heartbeat that is not zero", &padded(&Heartbeat::BLANK.encode(), 1)),
+        case("padding of a logout that is not zero", &padded(&Logout::BLANK.encode(), 7)),
+        case("padding of a login's answer that is not zero", &padded(reply, 3)),
+        case("one byte of an addition too few", &Added::BLANK.encode()[..47]),
+        case("a deletion as long as an addition", &[&Deleted::BLANK.encode()[..], &[0; 16]].concat()),
+        case("padding of an execution that is not zero", &padded(&Executed::BLANK.encode(), 7)),
+        case("padding of a state that is not zero", &padded(&StateChanged::BLANK.encode(), 2)),
+        case("padding of a journal's opening that is not zero", &padded(&Opening::BLANK.encode(), 55)),
     ])
 }
 
@@ -208,8 +239,49 @@ fn what_is_read_is_what_was_written() {
                 let stamped = StampedCommand::decode(bytes[..].try_into().expect("56 bytes"));
                 assert_eq!(StampedCommand::from(&stamped.command().expect("a command")).encode()[..], bytes);
             }
+            "SnapshotHead" => {
+                assert_eq!(SnapshotHead::decode_checked(&bytes).map(|head| head.encode()[..] == bytes), Ok(true))
+            }
+            "KeptReport" => {
+                assert_eq!(KeptReport::decode_checked(&bytes).map(|kept| kept.encode()[..] == bytes), Ok(true))
+            }
+            "Opening" => assert_eq!(Opening::decode_checked(&bytes).map(|known| known.encode()[..] == bytes), Ok(true)),
             _ => {}
         }
+        let mut again = [0; Session::SIZE_MAX];
+        let (session, market) = (Session::decode(&bytes), Market::decode(&bytes));
+        let length = match text(&case["message"]) {
+            "Login" | "LoginReply" | "Heartbeat" | "Logout" => session.expect("of a session").encode(&mut again),
+            "Added" | "Executed" | "Reduced" | "Deleted" | "Replaced" | "StateChanged" => {
+                assert_eq!(Market::sequence_of(&bytes), 16);
+                market.expect("of the market").encode(&mut again)
+            }
+            name => {
+                // A snapshot's head has the letter of an addition, and its length.
+                assert!(session.is_err() && (market.is_err() || name == "SnapshotHead"), "{name}");
+                continue;
+            }
+        };
+        assert_eq!(again[..length], bytes);
+    }
+}
+
+/// Reads bytes as what their type says, whoever it belongs to.
+fn read(bytes: &[u8]) -> Result<(), Reason> {
+    match bytes.first() {
+        Some(&Opening::TYPE) => Opening::decode_checked(bytes).map(drop),
+        Some(&kind) if Session::size_of_type(kind).is_some() => Session::decode(bytes).map(drop),
+        Some(&kind) if Market::size_of_type(kind).is_some() => Market::decode(bytes).map(drop),
+        // Padding of a command is judged by the book, which answers.
+        Some(&CancelOrder::TYPE) => CancelOrder::decode_checked(bytes).map(drop),
+        _ => Message::decode(bytes).map(drop),
+    }
+}
+
+#[test]
+fn what_is_no_message_is_refused() {
+    for case in committed("wire.json", &wire_rules())["bad"].as_array().expect("a list") {
+        assert_eq!(read(&unhex(text(&case["bytes"]))), Err(Reason::MALFORMED), "{}", case["why"]);
     }
 }
 

@@ -21,7 +21,7 @@ Full and empty are answers (False, 0, an empty batch), not errors. Everything el
 
 from time import time_ns as now
 
-from . import wire
+from . import mold, wire
 from ._generated.errors import (
     ArgumentError,
     BusyError,
@@ -93,6 +93,7 @@ __all__ = [
     "UnsupportedError",
     "Verified",
     "VersionError",
+    "mold",
     "now",
     "wire",
 ]

@@ -81,10 +81,21 @@ LOGIN_CANCEL_ON_DISCONNECT: Final = 1
 MARKET_SELL: Final = 1
 # The longest market message, bytes.
 MARKET_BYTES_MAX: Final = 56
+# Bit beside the letter in the type of a slot or record of the market stream: the last message of
+# its command. A reader that shows the book after such a message never shows half a command.
+MARKET_LAST: Final = 256
 # First byte of a snapshot request.
 SNAPSHOT_REQUEST: Final = 64
 # First byte of a snapshot. It is the letter `A`, too, but the two never travel on one connection.
 SNAPSHOT_HEAD: Final = 65
+# Bytes of the header of a MoldUDP64 datagram; a request is a header and nothing else.
+MOLD_HEADER_BYTES: Final = 20
+# Bytes before each message of a datagram: its length.
+MOLD_LENGTH_BYTES: Final = 2
+# Count of a datagram that only says which sequence comes next.
+MOLD_HEARTBEAT: Final = 0
+# Count of a datagram that ends the session.
+MOLD_END: Final = 65535
 
 # Why an order was refused, or ended.
 REASONS: Final[Mapping[str, int]] = {
