@@ -11,25 +11,54 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Log, Region, TailraceError } from '../index.ts';
 
-const PREFIX = 'tailrace-pipeline.';
-const DATA_PREFIX = 'tailrace-pipeline-data.';
 const YOUNG_MS = 10_000;
 
-/** The region file of a run whose parent is `pid`. */
-export function regionPath(dir: string, pid: number): string {
-  return join(dir, `${PREFIX}${pid}`);
-}
+/** What runs of one kind leave behind; numbered by their parents. */
+export class Leftovers {
+  readonly #name: string;
+  readonly #logs: readonly string[];
 
-/** The temporary folder of a run whose parent is `pid`. */
-export function dataPath(pid: number): string {
-  return join(tmpdir(), `${DATA_PREFIX}${pid}`);
-}
+  /** `name` of the kind, and the folders of its logs within a run's folder. */
+  constructor(name: string, logs: readonly string[]) {
+    this.#name = name;
+    this.#logs = logs;
+  }
 
-/** Removes what killed runs left in `dir` and among the temporary files; returns the paths. */
-export async function removeLeftovers(dir: string): Promise<string[]> {
-  const removed = leftIn(dir, PREFIX).filter(isRemoved);
-  for (const path of leftIn(tmpdir(), DATA_PREFIX)) if (await isDataRemoved(path)) removed.push(path);
-  return removed;
+  /** The region file of a run whose parent is `pid`. */
+  regionPath(dir: string, pid: number): string {
+    return join(dir, `${this.#regionPrefix}${pid}`);
+  }
+
+  /** The temporary folder of a run whose parent is `pid`. */
+  dataPath(pid: number): string {
+    return join(tmpdir(), `${this.#dataPrefix}${pid}`);
+  }
+
+  /** Removes what killed runs left in `dir` and among the temporary files; returns the paths. */
+  async remove(dir: string): Promise<string[]> {
+    const removed = leftIn(dir, this.#regionPrefix).filter(isRemoved);
+    for (const path of leftIn(tmpdir(), this.#dataPrefix)) if (await this.#isDataRemoved(path)) removed.push(path);
+    return removed;
+  }
+
+  get #regionPrefix(): string {
+    return `tailrace-${this.#name}.`;
+  }
+
+  get #dataPrefix(): string {
+    return `tailrace-${this.#name}-data.`;
+  }
+
+  async #isDataRemoved(path: string): Promise<boolean> {
+    try {
+      if (Date.now() - statSync(path).mtimeMs < YOUNG_MS) return false;
+      for (const log of this.#logs) if (await isWritten(join(path, log))) return false;
+      rmSync(path, { recursive: true });
+      return true;
+    } catch {
+      return false;
+    }
+  }
 }
 
 /** What carries the number of a parent that does not run. */
@@ -67,17 +96,6 @@ function isRemoved(path: string): boolean {
       if (region.stats().participants.some((participant) => participant.isAlive)) return false;
     }
     Region.remove(path);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-async function isDataRemoved(path: string): Promise<boolean> {
-  try {
-    if (Date.now() - statSync(path).mtimeMs < YOUNG_MS) return false;
-    for (const log of ['orders', 'signals']) if (await isWritten(join(path, log))) return false;
-    rmSync(path, { recursive: true });
     return true;
   } catch {
     return false;

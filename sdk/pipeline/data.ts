@@ -21,9 +21,10 @@ import {
 } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isWritten } from '../crew/leftovers.ts';
 import { makeDirectory } from '../directory.ts';
-import { dataPath, isWritten } from './leftovers.ts';
 import { OptionError, type Options } from './options.ts';
+import { LEFTOVERS } from './posts.ts';
 import type { Acknowledged } from './report.ts';
 
 const FREE_MS = 15_000;
@@ -60,7 +61,7 @@ export class Data {
    */
   static open(options: Options, pid: number): { data: Data; options: Options } {
     if (options.data === undefined) {
-      const dir = dataPath(pid);
+      const dir = LEFTOVERS.dataPath(pid);
       // Of a run that had the same number, long ago.
       rmSync(dir, { recursive: true, force: true });
       mkdirSync(dir, { mode: 0o700 });

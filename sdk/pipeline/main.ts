@@ -5,9 +5,9 @@
  */
 import { Region, TailraceError } from '../index.ts';
 import { Data } from './data.ts';
-import { regionPath, removeLeftovers } from './leftovers.ts';
 import { InputError, readLobster } from './lobster.ts';
 import { HELP, OptionError, type Options, parseOptions } from './options.ts';
+import { LEFTOVERS } from './posts.ts';
 import { Run } from './run.ts';
 import { Table } from './table.ts';
 import { isGood, toJson, toText } from './verdict.ts';
@@ -56,7 +56,7 @@ async function play(asked: Options): Promise<number> {
   if (asked.input !== undefined) readLobster(asked.input);
   const { data, options } = Data.open(asked, process.pid);
   await data.free();
-  const path = regionPath(options.dir, process.pid);
+  const path = LEFTOVERS.regionPath(options.dir, process.pid);
   const screen = options.isJson ? process.stderr : process.stdout;
   const table = new Table(screen);
   let isShown = !options.isJson || process.stderr.isTTY === true;
@@ -64,7 +64,7 @@ async function play(asked: Options): Promise<number> {
     if (isShown) table.say(line);
   };
   say(greeting(options, path, data.dir));
-  for (const leftover of await removeLeftovers(options.dir)) say(`removed ${leftover}, left by a run that was killed`);
+  for (const leftover of await LEFTOVERS.remove(options.dir)) say(`removed ${leftover}, left by a run that was killed`);
   const interrupts = { firstMs: 0, heard: () => {} };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {

@@ -7,10 +7,14 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Post } from '../crew/crew.ts';
+import { Leftovers } from '../crew/leftovers.ts';
 import type { Options } from './options.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const EXTENSION = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+
+/** What a pipeline that was killed leaves behind. */
+export const LEFTOVERS = new Leftovers('pipeline', ['orders', 'signals']);
 
 /** The recorder comes first, for it gives the channels their numbers; then those that read; then the one that writes. */
 export interface Posts {

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { isWritten } from '../../sdk/crew/leftovers.ts';
 import { Log } from '../../sdk/index.ts';
 import { Data } from '../../sdk/pipeline/data.ts';
-import { isWritten } from '../../sdk/pipeline/leftovers.ts';
 import { type Options, parseOptions } from '../../sdk/pipeline/options.ts';
 
 const test = suite('pipeline data');

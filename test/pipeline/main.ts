@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { removeLeftovers } from '../../sdk/pipeline/leftovers.ts';
+import { LEFTOVERS } from '../../sdk/pipeline/posts.ts';
 import { Job, ROOT } from './job.ts';
 
 const test = suite('pipeline');
@@ -155,11 +155,11 @@ test('when the parent is killed, the others leave, and what it left can be remov
   for (let turn = 0; turn < 500 && job.processes().length > 0; turn++) await sleep(20);
   assert.equal(job.processes(), []);
   process.env.TMPDIR = temporary;
-  assert.equal(await removeLeftovers(dir), [], 'a young file may belong to one who is just starting');
+  assert.equal(await LEFTOVERS.remove(dir), [], 'a young file may belong to one who is just starting');
   utimesSync(region, 0, 0);
   utimesSync(data, 0, 0);
-  assert.equal(await removeLeftovers(dir), [region, data]);
-  assert.equal(await removeLeftovers(dir), []);
+  assert.equal(await LEFTOVERS.remove(dir), [region, data]);
+  assert.equal(await LEFTOVERS.remove(dir), []);
   delete process.env.TMPDIR;
   assert.equal(readdirSync(dir), []);
   assert.not.ok(existsSync(data));
