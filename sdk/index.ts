@@ -29,6 +29,7 @@ export type { Pipe } from './kernel/pipe.ts';
 export type { Results } from './kernel/results.ts';
 export { type AppendOptions, Log, type LogOptions, type LogStat, type Repaired, type Verified } from './log.ts';
 export type { Message } from './message.ts';
+export * as mold from './mold.ts';
 export type { Producer, ProducerOptions, SendOptions, WriteOptions } from './producer.ts';
 export { LogReader, type LogReaderOptions } from './reader.ts';
 export type { Recorder, RecorderStatus, RecordOptions, WritingOptions } from './recorder.ts';
@@ -73,7 +74,6 @@ export {
   wireStruct,
 } from './struct.ts';
 export type { WaitOptions } from './waiting.ts';
-export * as mold from './mold.ts';
 export * as wire from './wire.ts';
 
 /** The clock of message timestamps: nanoseconds since 1970. */
