@@ -34,7 +34,8 @@ export interface About {
 
 /** The file of a kernel. */
 export function bind(plain: Uint8Array, about: About): Uint8Array<ArrayBuffer> {
-  const words = new TextEncoder().encode(JSON.stringify({ version: VERSION, ...about, output: about.output ?? null }));
+  const { name, kind, record, output = null, pages } = about;
+  const words = new TextEncoder().encode(JSON.stringify({ version: VERSION, name, kind, record, output, pages }));
   return withCustomSections(instrument(plain, about.pages), { [ABOUT]: words, [PLAIN]: plain });
 }
 

@@ -319,16 +319,22 @@ function reasonOf(error: unknown, exports: Exports, budget: number): [KernelReas
  * Throws KernelError when it does not compile or ends while it starts, ERR_ARGUMENT when it may not be a kernel (imports,
  * memory), ERR_UNSUPPORTED when a package that it needs is not there.
  */
-export async function kernel<R extends Struct, O extends Struct = never>(
+export async function kernel<R extends Struct, O extends Struct>(
   from: string | Uint8Array | URL,
-  options: KernelOptions<R, O> & { record?: R; output?: O } = {},
-): Promise<Kernel<[O] extends [never] ? Infer<R> : Infer<O>>> {
-  const { plain, about } = await made(from, options as KernelOptions);
+  options: KernelOptions<R, O> & { output: O },
+): Promise<Kernel<Infer<O>>>;
+export async function kernel<R extends Struct>(
+  from: string | Uint8Array | URL,
+  options: KernelOptions<R> & { record: R; output?: undefined },
+): Promise<Kernel<Infer<R>>>;
+export async function kernel(from: string | Uint8Array | URL, options?: KernelOptions): Promise<Kernel>;
+export async function kernel(from: string | Uint8Array | URL, options: KernelOptions = {}): Promise<Kernel> {
+  const { plain, about } = await made(from, options);
   const staging = options.stagingBytes ?? Math.max(STAGING_BYTES_MIN, BATCH * stagedBytes(about.record.size));
   const room = new Room(about, checked('stagingBytes', staging, MEMORY_BYTES_MAX));
   const exports = await started(instrument(plain, about.pages), about.name, room);
   const known = { ...about, kind: about.kind ?? kindOf(exports, about, options.kind) };
-  return new Kernel(known, bind(plain, known), room, exports, options as KernelOptions);
+  return new Kernel(known, bind(plain, known), room, exports, options);
 }
 
 /** A kernel on its way: what it does is known when it has started. */
