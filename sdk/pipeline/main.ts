@@ -3,6 +3,7 @@
  *
  * Exit code: 0 when everything was proved, 1 when it was not, 2 for wrong arguments or a wrong input file.
  */
+import { Interrupts } from '../crew/interrupts.ts';
 import { Region, TailraceError } from '../index.ts';
 import { Data } from './data.ts';
 import { InputError, readLobster } from './lobster.ts';
@@ -13,7 +14,6 @@ import { Table } from './table.ts';
 import { isGood, toJson, toText } from './verdict.ts';
 
 const DRAW_MS = 250;
-const AGAIN_MS = 500;
 
 function greeting(options: Options, path: string, data: string): string {
   const source = options.input ?? `generated order flow, seed ${options.seed}`;
@@ -65,22 +65,13 @@ async function play(asked: Options): Promise<number> {
   };
   say(greeting(options, path, data.dir));
   for (const leftover of await LEFTOVERS.remove(options.dir)) say(`removed ${leftover}, left by a run that was killed`);
-  const interrupts = { firstMs: 0, heard: () => {} };
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.on(signal, () => {
-      // Under npm one Ctrl-C comes twice, from the terminal and from npm: only a later one means *now*.
-      if (interrupts.firstMs > 0 && performance.now() - interrupts.firstMs > AGAIN_MS) process.exit(130);
-      interrupts.firstMs ||= performance.now();
-      interrupts.heard();
-    });
-  }
+  const run = started(path, data, options);
+  const interrupts = new Interrupts(() => run.stop());
   // Whoever read our output has left, as in `npm start | head`.
   screen.on('error', () => {
     isShown = false;
-    interrupts.heard();
+    interrupts.hear();
   });
-  const run = started(path, data, options);
-  interrupts.heard = () => run.stop();
   process.once('exit', () => sweep(run, path, data));
   run.crew.on('said', (member, line) => table.say(`[${member.name}] ${line}`));
   run.crew.on('died', (member, death) => say(`${death.signal}: ${member.name} (${death.pid}) is started again`));
