@@ -7,6 +7,7 @@ import { TailraceError } from '../error.ts';
 import { cat } from './cat.ts';
 import { doctor } from './doctor.ts';
 import { endWhenAsked } from './ending.ts';
+import { exchange, replay } from './exchange.ts';
 import { list } from './list.ts';
 import { repair, stat, verify } from './logs.ts';
 import { record } from './record.ts';
@@ -44,6 +45,14 @@ const USAGE = `tailrace: look at regions of shared memory and at logs, and mend 
       --from SEQUENCE | TIME         where to begin (or latest); oldest. TIME: 2026-11-21T17:00:00Z
       --count N                      records; all
       --follow                       go on past the end
+  tailrace exchange                  run an exchange until interrupted, its parts in processes of their own
+      --config FILE                  what it is
+      --interval SECONDS             between two looks at it; 1
+  tailrace replay DIR                replay an exchange's journal
+      --until SEQUENCE               the last command; all
+      --hash                         print what it comes to, as JSON
+      --csv                          print what it said
+      --from-snapshot                begin with the newest snapshot
   tailrace unblock REGION [CHANNEL]  repair now what the dead left behind, and print each position
       --force                        also what belongs to nobody known
       --drop                         also what dead consumers had taken, where no consumer is left
@@ -124,6 +133,18 @@ const COMMANDS: Record<string, Command> = {
     const command = name !== undefined && Object.hasOwn(LOG_COMMANDS, name) ? LOG_COMMANDS[name] : undefined;
     if (command) return command(words);
     throw new Misuse(name === undefined ? `log what? ${LOG_WORDS}` : `there is no command "log ${name}": ${LOG_WORDS}`);
+  },
+  async exchange(words) {
+    const { values, paper } = parse(words, { config: TEXT, interval: TEXT }, 0, 0);
+    if (values.config === undefined) throw new Misuse('--config is missing; give the file that says what it is');
+    await exchange(paper, values.config, number('interval', values.interval, 1));
+  },
+  replay(words) {
+    const options = { until: TEXT, hash: FLAG, csv: FLAG, 'from-snapshot': FLAG };
+    const { values, names } = parse(words, options, 1, 1);
+    const flags = (['hash', 'csv', 'from-snapshot'] as const).filter((flag) => values[flag]).map((flag) => `--${flag}`);
+    const until = values.until === undefined ? [] : ['--until', `${whole('until', values.until, 1)}`];
+    return replay([names[0]!, ...flags, ...until]);
   },
   async tail(words) {
     const { values, names, paper } = parse(words, { from: TEXT, count: TEXT, take: FLAG, hold: FLAG }, 1, 2);
