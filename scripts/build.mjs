@@ -23,10 +23,15 @@ import { Missing, platform, python, requireNode, requirePython, requireRust, roo
 export class BuildError extends Error {}
 
 /** Crates whose release build people run. The others are built by their tests. */
-const CRATES = ['tailrace-native', 'tailrace-sink'];
+const CRATES = ['tailrace-native', 'tailrace-exchange', 'tailrace-sink'];
 
 const LIBRARY = `${root}target/release/libtailrace_native.so`;
-const ADDON = `${root}native/${platform}/tailrace.node`;
+
+/** What cargo has built, and where the npm package has it. */
+const PACKAGED = [
+  { built: LIBRARY, packaged: `${root}native/${platform}/tailrace.node` },
+  { built: `${root}target/release/tailrace-exchange`, packaged: `${root}native/${platform}/tailrace-exchange` },
+];
 
 /** @param {string} text */
 function say(text) {
@@ -77,10 +82,15 @@ async function buildNative() {
   const quiet = is_first ? [] : ['--quiet'];
   const command = ['cargo', 'build', '--release', '--locked', '--target-dir', 'target', ...quiet, ...crates];
   await must(command, { is_shown: true });
-  if (existsSync(ADDON) && readFileSync(ADDON).equals(readFileSync(LIBRARY))) return;
-  mkdirSync(dirname(ADDON), { recursive: true });
-  cpSync(LIBRARY, `${ADDON}.new`);
-  renameSync(`${ADDON}.new`, ADDON);
+  for (const { built, packaged } of PACKAGED) place(built, packaged);
+}
+
+/** Copies what was built to where the package has it, unless it is there. @param {string} built @param {string} packaged */
+function place(built, packaged) {
+  if (existsSync(packaged) && readFileSync(packaged).equals(readFileSync(built))) return;
+  mkdirSync(dirname(packaged), { recursive: true });
+  cpSync(built, `${packaged}.new`);
+  renameSync(`${packaged}.new`, packaged);
 }
 
 async function buildSdk() {

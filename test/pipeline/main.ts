@@ -14,7 +14,7 @@ import { Job, ROOT } from './job.ts';
 
 const test = suite('pipeline');
 const SAMPLE = join(ROOT, '../shared/oracles/lobster/message_10.csv');
-const BY_NPM = ['npm', 'start', '--silent', '--'];
+const BY_NPM = ['npm', 'start', '--silent', '--', 'pipeline'];
 
 /** With this seed the first five kills of chaos are five different processes. */
 const SEED_OF_ALL_FIVE = '116';
