@@ -23,7 +23,9 @@ const UNSAFE = [
   'core/src/sync.rs',
   'core/src/sync/',
   'core/src/log/storage.rs',
+  'core/src/memory/',
   'core/src/os/',
+  'core/src/views.rs',
   'core/src/region/liveness.rs',
   'core/src/region/lock.rs',
   'core/src/region/seat.rs',
@@ -38,6 +40,7 @@ const UNSAFE = [
   'bindings/native/src/notify.rs',
   'bindings/native/src/signatures.rs',
   'bindings/native/src/signatures/',
+  'bindings/wasm/src/',
   'bench/',
 ];
 
@@ -62,6 +65,8 @@ const ORDERING = [
   'core/src/ring/',
   'core/src/log/',
   'core/src/recorded/',
+  'core/src/image.rs',
+  'core/src/memory/',
   ...OWN_ATOMICS,
 ];
 
@@ -79,10 +84,13 @@ const CORE_IMPORTS: Record<string, string[]> = {
   start: [],
   handout: ['layout'],
   look: [],
+  views: ['layout'],
+  image: ['layout', 'sync', 'error'],
   ring: ['handout', 'look', 'layout', 'sync', 'error'],
-  os: ['layout', 'sync', 'error'],
-  region: ['json', 'layout', 'sync', 'error', 'os', 'ring', 'start'],
-  log: ['handout', 'json', 'layout', 'look', 'schema', 'sync', 'error', 'os', 'start'],
+  os: ['layout', 'sync', 'error', 'views'],
+  region: ['image', 'json', 'layout', 'sync', 'error', 'os', 'ring', 'start'],
+  memory: ['image', 'layout', 'look', 'sync', 'error', 'ring', 'views'],
+  log: ['handout', 'json', 'layout', 'look', 'schema', 'sync', 'error', 'os', 'start', 'views'],
   recorded: ['json', 'layout', 'sync', 'error', 'os', 'ring', 'log', 'region', 'start'],
   lib: [
     'handout',
@@ -106,7 +114,7 @@ const CORE_IMPORTS: Record<string, string[]> = {
 const LAYERS = [['core'], ['bindings', 'exchange'], ['sdk', 'python'], ['scripts'], ['test', 'bench', 'docs']];
 
 /** The one place where a ring asks a region for something: the step at which the kill matrix stops a process. */
-const PAUSE_HOOK = /crate::region::pause::step\(name\);/g;
+const PAUSE_HOOK = /crate::(region|memory)::pause::step\(name\);/g;
 
 const SOURCE = /\.(rs|ts|mjs|py|c|h)$/;
 const FORBIDDEN_NAMES = ['utils', 'util', 'common', 'helpers', 'helper', 'types', 'manager'];

@@ -104,6 +104,12 @@ pub fn encode(into: &mut [u8], header: &Header, payload: &[u8]) -> usize {
     bytes
 }
 
+/// The CRC-32 (IEEE) of bytes, as it stands in frames and slots.
+#[inline]
+pub fn checksum(bytes: &[u8]) -> u32 {
+    crc32fast::hash(bytes)
+}
+
 /// What the first bytes are. `bytes` may go on after the frame.
 #[inline]
 pub fn check(bytes: &[u8]) -> Seen<'_> {

@@ -5,8 +5,9 @@
 //! returned; a name is durable once `sync_names` has returned; nothing else is, in any order.
 
 use crate::os::fork::{self, Place};
-use crate::os::mapping::{InMapping, Mapping};
+use crate::os::mapping::Mapping;
 use crate::os::{self, Access, Descriptor};
+use crate::views::InMemory;
 use std::any::Any;
 use std::fmt::Debug;
 use std::fs::{self, File, OpenOptions};
@@ -305,7 +306,7 @@ impl LogFile for File {
 }
 
 // SAFETY: log/layout.rs makes it of atomics, of bytes and of padding, all of which take any value.
-unsafe impl InMapping for LogTail {}
+unsafe impl InMemory for LogTail {}
 
 #[derive(Debug)]
 struct MappedTail(Mapping);

@@ -60,7 +60,8 @@ impl Shared {
         }
         let (path, limit, bytes) = (self.path().display(), self.limit_bytes(), capacity * SLOT_BYTES);
         let place = Place::behind(end, flags, capacity, limit).map_err(|fault| {
-            let message = format!("{capacity} slots need {bytes} bytes; {path} has room for {}, of {limit}", fault.value);
+            let message =
+                format!("{capacity} slots need {bytes} bytes; {path} has room for {}, of {limit}", fault.value);
             Error::new(fault.code, message)
         })?;
         os::allocate(self.locks.descriptor(), place.band_offset, bytes)

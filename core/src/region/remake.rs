@@ -10,6 +10,7 @@
 
 use super::shared::Shared;
 use crate::error::Result;
+use crate::image::{fill_slots, reset_entry};
 use crate::layout::{
     CHANNEL_MAX, Counters, FIRST_BAND_OFFSET, GROUP_MAX, GROUPS_OFFSET, Group, Participant, RECORDERS_OFFSET, Recorder,
 };

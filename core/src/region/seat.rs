@@ -1,11 +1,5 @@
-//! Seat: a handle's place among the participants of a region, from joining to closing.
-//!
-//! Joining happens under the region lock: the dead are dealt with first (their entries are what a joiner needs), then
-//! the participant lock of a free entry is taken, then the entry is made clean, then it is live. Killed anywhere in
-//! between, it is an entry in state 1 whose lock is free: a dead joiner, which the next one clears away.
-//!
-//! Closing gives the entry back under the lock. Who cannot have the lock at once, or still holds slots, only sets its
-//! pid to 0 and so counts as dead, in its own process too: somebody else delivers what it held.
+//! Seat: a handle's place among the participants of a region, from joining to closing ([`crate::ring::Hall`] has the
+//! steps). A life is a lock that the kernel drops when the process is gone.
 //!
 //! A region without annex, or one mapped for reading, has no entries; its handles get a private one.
 
@@ -14,10 +8,9 @@ use super::guard::RegionGuard;
 use super::shared::Shared;
 use crate::error::{Code, Error, Result};
 use crate::layout::{
-    CHANNEL_RECORDED, Participant, ROLE_CONSUMER, ROLE_GATING_SUBSCRIBER, ROLE_PRODUCER, ROLE_SUBSCRIBER, ROLE_TOOL,
-    STATE_FREE, STATE_JOINING, STATE_LIVE,
+    CHANNEL_RECORDED, Participant, ROLE_CONSUMER, ROLE_GATING_SUBSCRIBER, ROLE_PRODUCER, ROLE_SUBSCRIBER, STATE_FREE,
 };
-use crate::ring::{Memory, Ring, Subscriber, step};
+use crate::ring::{Guest, Hall, Memory, Ring, Subscriber, step};
 use crate::sync::{AtomicU32, Ordering, Zeroed};
 use std::sync::Arc;
 
@@ -57,7 +50,14 @@ impl Seat {
             shared.check()?;
             step("join.locked");
             shared.mend_members(&guard)?;
-            Entry::Shared { index: take_entry(shared, channel, joining)? }
+            let guest = Guest {
+                role: joining.role,
+                label: joining.label,
+                runtime: joining.runtime,
+                is_oldest: joining.is_oldest,
+            };
+            let seated = shared.ring(channel)?.seat(&**shared, &guest);
+            Entry::Shared { index: seated.map_err(|error| refused(error, shared, joining))? }
         };
         let seat = Self { shared: Arc::clone(shared), channel, entry, is_closed: false };
         if let Entry::Private(member) = &seat.entry {
@@ -142,24 +142,13 @@ impl Seat {
             return;
         }
         let Entry::Shared { index } = self.entry else { return };
-        let member = &self.shared.participants()[index as usize];
-        match self.shared.try_lock() {
-            Some(_guard) if !holds_slots => {
-                for role in self.ring().iter().flat_map(Ring::roles) {
-                    if role.load(Ordering::Relaxed) == index + 1 {
-                        role.store(0, Ordering::Release);
-                    }
-                }
-                step("close.role");
-                // sync: participant-state. Release; pairs with the Acquire in `members`.
-                member.state.store(STATE_FREE, Ordering::Release);
+        match self.ring() {
+            Ok(ring) => ring.unseat(&*self.shared, index, holds_slots),
+            // Its channel cannot be right any more; nobody joins or repairs it, and its life is all there is to give back.
+            Err(_) => {
+                self.shared.participants()[index as usize].pid.store(0, Ordering::Release);
+                self.shared.unlock_participant(index);
             }
-            _ => member.pid.store(0, Ordering::Release),
-        }
-        step("close.state");
-        self.shared.unlock_participant(index);
-        if let Ok(ring) = self.ring() {
-            ring.wake_room(&*self.shared);
         }
     }
 }
@@ -200,109 +189,49 @@ impl Shared {
     }
 }
 
-/// Fills in an entry and makes it live. The caller holds the region lock.
-fn take_entry(shared: &Shared, channel: u32, joining: &Joining<'_>) -> Result<u32> {
-    let ring = shared.ring(channel)?;
-    let role = single_role(&ring, joining.role);
-    if let Some(role) = role {
-        claim_role(shared, &ring, role, joining)?;
-    }
-    let index = free_entry(shared)?;
-    let member = &shared.participants()[index as usize];
-    // sync: participant-state. Release; pairs with the Acquire in `members`.
-    member.state.store(STATE_JOINING, Ordering::Release);
-    step("join.joining");
-    fill(shared, member, channel, joining);
-    let high = shared.participants_high();
-    // sync: participants-high. Release; pairs with the Acquire of who counts the members of a group.
-    high.store(high.load(Ordering::Relaxed).max(index + 1), Ordering::Release);
-    if let Some(role) = role {
-        role.store(index + 1, Ordering::Release);
-        step("join.role");
-    }
-    if ring.is_stream() && matches!(joining.role, ROLE_SUBSCRIBER | ROLE_GATING_SUBSCRIBER) {
-        Subscriber::enter(&ring, member, joining.is_oldest);
-    } else {
-        member.state.store(STATE_LIVE, Ordering::Release);
-    }
-    step("join.done");
-    Ok(index)
-}
+impl Hall for Shared {
+    type Failure = Error;
 
-/// The word that names the holder, of a role that one participant has at a time. A tool on a channel is its recorder.
-fn single_role<'m>(ring: &Ring<'m>, role: u32) -> Option<&'m AtomicU32> {
-    match role {
-        ROLE_PRODUCER => ring.exclusive_writer(),
-        ROLE_CONSUMER => ring.exclusive_reader(),
-        ROLE_TOOL => ring.recorder().map(|recorder| &recorder.participant),
-        _ => None,
+    fn participants(&self) -> &[Participant] {
+        Shared::participants(self)
+    }
+
+    fn participants_high(&self) -> &AtomicU32 {
+        Shared::participants_high(self)
+    }
+
+    fn claim_life(&self, index: u32) -> Result<bool> {
+        self.lock_participant(index)
+    }
+
+    fn release_life(&self, index: u32) {
+        self.unlock_participant(index);
+    }
+
+    fn sign(&self, member: &Participant) {
+        let identity = self.identity();
+        member.pid.store(identity.pid, Ordering::Relaxed);
+        member.process_start.store(identity.start, Ordering::Relaxed);
+        member.pid_namespace.store(identity.namespace, Ordering::Relaxed);
     }
 }
 
-/// Makes sure that nobody living holds the role, and clears up behind a writer that died.
-fn claim_role(shared: &Shared, ring: &Ring<'_>, role: &AtomicU32, joining: &Joining<'_>) -> Result<()> {
-    if let Some(holder) = role.load(Ordering::Acquire).checked_sub(1) {
-        let member = shared.participants().get(holder as usize);
-        if let Some(member) = member.filter(|_| !shared.is_dead(holder)) {
-            let pid = member.pid.load(Ordering::Relaxed);
-            let what = match joining.role {
+/// Why there is no seat, in a sentence.
+fn refused(error: Error, shared: &Shared, joining: &Joining<'_>) -> Error {
+    let value = error.value();
+    let message = match (error.code(), joining.role) {
+        (Code::NO_SPACE, _) => format!("all {value} participants of {} are in use", shared.path().display()),
+        (Code::BUSY, role) => {
+            let what = match role {
                 ROLE_PRODUCER => "one producer",
                 ROLE_CONSUMER => "one consumer",
                 _ => "recorder",
             };
-            let message = format!("process {pid} is the {what} of channel {:?}", joining.channel);
-            return Err(Error::new(Code::BUSY, message).with_value(u64::from(pid)));
+            format!("process {value} is the {what} of channel {:?}", joining.channel)
         }
-        role.store(0, Ordering::Release);
-    }
-    if joining.role == ROLE_PRODUCER {
-        ring.bury_all(shared);
-    }
-    Ok(())
-}
-
-/// The first entry that is free, or a dead joiner's, and whose lock can be had.
-fn free_entry(shared: &Shared) -> Result<u32> {
-    for (index, member) in (0..).zip(shared.participants()) {
-        let state = member.state.load(Ordering::Acquire);
-        let is_free = state == STATE_FREE || state == STATE_JOINING && shared.is_dead(index);
-        if is_free && shared.lock_participant(index)? {
-            return Ok(index);
-        }
-    }
-    let count = shared.participants().len();
-    fail(Code::NO_SPACE, format!("all {count} participants of {} are in use", shared.path().display()))
-}
-
-fn fill(shared: &Shared, member: &Participant, channel: u32, joining: &Joining<'_>) {
-    let identity = shared.identity();
-    member.intent.store(0, Ordering::Release);
-    member.role.store(joining.role, Ordering::Relaxed);
-    member.channel.store(channel, Ordering::Relaxed);
-    member.pid.store(identity.pid, Ordering::Relaxed);
-    member.process_start.store(identity.start, Ordering::Relaxed);
-    member.pid_namespace.store(identity.namespace, Ordering::Relaxed);
-    member.generation.store(member.generation.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
-    member.runtime.store(joining.runtime, Ordering::Relaxed);
-    member.group.store(0, Ordering::Relaxed);
-    member.label.store(cut_label(joining.label).as_bytes());
-    member.cursor.store(0, Ordering::Relaxed);
-    for word in [&member.messages, &member.bytes, &member.full, &member.lost] {
-        word.store(0, Ordering::Relaxed);
-    }
-    member.waits.store(0, Ordering::Relaxed);
-    member.wakes.store(0, Ordering::Relaxed);
-    member.last_active_ns.store(crate::ring::Host::now_ns(shared), Ordering::Relaxed);
-    step("join.filled");
-}
-
-/// The label, cut at a character so that it fits 16 bytes.
-fn cut_label(label: &str) -> &str {
-    let mut end = label.len().min(16);
-    while !label.is_char_boundary(end) {
-        end -= 1;
-    }
-    &label[..end]
+        _ => return error,
+    };
+    Error::new(error.code(), message).with_value(value)
 }
 
 /// The role of a subscriber.

@@ -34,8 +34,10 @@ pub trait Host {
 /// Names a step of the protocol, where the kill matrix may stop the process. Nothing in a release build.
 #[inline(always)]
 pub fn step(name: &'static str) {
-    #[cfg(all(feature = "pause_points", not(loom)))]
+    #[cfg(all(feature = "pause_points", feature = "std", not(loom)))]
     crate::region::pause::step(name);
+    #[cfg(all(feature = "pause_points", not(feature = "std"), not(loom)))]
+    crate::memory::pause::step(name);
     #[cfg(all(test, not(loom)))]
     super::testing::reach(name);
     #[cfg(all(test, loom))]

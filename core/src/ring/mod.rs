@@ -25,7 +25,7 @@
 //!
 //! The files: `write` claims and publishes, `take` and `claim` claim and release, `plan` reads what is in the slots
 //! without trusting it, `run` is the short way for plain messages, `stream` reads behind a cursor, `scribe` reads for
-//! the log, `recording` tells what is in it, `gate` holds writers back, `wait` sleeps and wakes, `repair` mends what the
+//! the log, `seating` lets handles join and leave, `recording` tells what is in it, `gate` holds writers back, `wait` sleeps and wakes, `repair` mends what the
 //! dead left, `heir` delivers what they had taken, `handout`, beside this module, is the form in which batches leave the core.
 
 mod claim;
@@ -47,6 +47,7 @@ mod repair;
 mod rules;
 mod run;
 mod scribe;
+mod seating;
 mod slot;
 mod stream;
 mod take;
@@ -66,6 +67,7 @@ pub use payloads::{Packed, Payloads, Stamp, Strided};
 pub use recording::DurableWait;
 pub use repair::{Repair, Unblocked};
 pub use scribe::{Scribe, Sheet, SlotHeader};
+pub use seating::{Guest, Hall};
 pub use stream::Subscriber;
 pub use take::Taker;
 pub use wait::Sleeper;
