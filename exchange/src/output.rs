@@ -38,6 +38,10 @@ pub trait Sink {
     /// One market message.
     fn market(&mut self, bytes: &[u8], origin: Origin);
 
+    /// All market messages of the command were said. A matcher marks the last of them with
+    /// [`market::MARKET_LAST`] in its slot's type, so that a reader shows, and a datagram carries, whole commands.
+    fn end(&mut self) {}
+
     /// For how many events there is room; each is a report and a market message at most.
     fn room(&self) -> usize {
         usize::MAX
@@ -105,6 +109,9 @@ impl Told {
             self.market_sequence = event.market_sequence;
             self.output_hash = fold(self.output_hash, &bytes[..length]);
             sink.market(&bytes[..length], origin);
+        }
+        if event.is_last() {
+            sink.end();
         }
     }
 }
