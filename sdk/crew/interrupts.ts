@@ -5,7 +5,7 @@
 /** Under npm one Ctrl-C comes twice, from the terminal and from npm: only a later one means *now*. */
 const AGAIN_MS = 500;
 
-/** Listens for SIGINT, SIGTERM and SIGHUP. */
+/** Listens for SIGINT, SIGTERM and SIGHUP from its making on: before that, they end the process. */
 export class Interrupts {
   readonly #stop: () => void;
   #firstMs = 0;

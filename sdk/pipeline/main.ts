@@ -65,8 +65,8 @@ async function play(asked: Options): Promise<number> {
   };
   say(greeting(options, path, data.dir));
   for (const leftover of await LEFTOVERS.remove(options.dir)) say(`removed ${leftover}, left by a run that was killed`);
-  const run = started(path, data, options);
   const interrupts = new Interrupts(() => run.stop());
+  const run = started(path, data, options);
   // Whoever read our output has left, as in `npm start | head`.
   screen.on('error', () => {
     isShown = false;

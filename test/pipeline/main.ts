@@ -10,7 +10,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { LEFTOVERS } from '../../sdk/pipeline/posts.ts';
-import { Job, ROOT } from './job.ts';
+import { ROOT } from '../crew/job.ts';
+import { Job } from './job.ts';
 
 const test = suite('pipeline');
 const SAMPLE = join(ROOT, '../shared/oracles/lobster/message_10.csv');

@@ -52,8 +52,8 @@ async function play(asked: Options): Promise<number> {
   };
   say(greeting(options, place));
   for (const leftover of await LEFTOVERS.remove(options.dir)) say(`removed ${leftover}, left by a run that was killed`);
-  const run = new Run(place, options);
   const interrupts = new Interrupts(() => run.stop());
+  const run = new Run(place, options);
   // Whoever read our output has left, as in `npm start | head`.
   screen.on('error', () => {
     isShown = false;
