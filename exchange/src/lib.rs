@@ -17,6 +17,8 @@ pub mod agent;
 pub mod attach;
 pub mod bell;
 pub mod config;
+pub mod matcher;
 pub mod output;
+pub mod replay;
 pub mod replica;
 pub mod snapshot;

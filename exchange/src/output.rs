@@ -40,7 +40,7 @@ pub trait Sink {
 
     /// All market messages of the command were said. A matcher marks the last of them with
     /// [`market::MARKET_LAST`] in its slot's type, so that a reader shows, and a datagram carries, whole commands.
-    fn end(&mut self) {}
+    fn end(&mut self, _origin: Origin) {}
 
     /// For how many events there is room; each is a report and a market message at most.
     fn room(&self) -> usize {
@@ -111,7 +111,7 @@ impl Told {
             sink.market(&bytes[..length], origin);
         }
         if event.is_last() {
-            sink.end();
+            sink.end(origin);
         }
     }
 }

@@ -155,9 +155,18 @@ impl Clerk {
     /// CORRUPT: a slot was written over before it was recorded.
     #[inline]
     pub fn take(&mut self) -> Result<Taken<'_>> {
+        self.take_some(usize::MAX)
+    }
+
+    /// The same, of so many slots at most, or one message that is longer.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    #[inline]
+    pub fn take_some(&mut self, most: usize) -> Result<Taken<'_>> {
         let first = self.next_sequence();
         let Self { scribe, log, herald, slots_max, buffer, room, seat, .. } = self;
-        let mut page = Page::new(buffer, std::mem::take(room), *slots_max);
+        let mut page = Page::new(buffer, std::mem::take(room), most.min(*slots_max));
         let slots = match scribe.copy(&mut page) {
             Ok(slots) => slots,
             Err(fault) => return Err(contradicted(fault)),
@@ -294,6 +303,11 @@ impl Taken<'_> {
     /// The records, one for each slot: parts of long messages and tombstones too.
     pub fn records(&self) -> &[Record<'_>] {
         self.page.records()
+    }
+
+    /// The log that they go into.
+    pub fn log(&self) -> &Log {
+        self.log
     }
 
     /// Appends them to the log as one batch, and gives their slots back to writers. A second time is nothing.

@@ -1,0 +1,300 @@
+/**
+ * Wasm: builds bindings/wasm/tailrace.wasm, and says whether the one that is there belongs to its sources.
+ *
+ *     node scripts/wasm.mjs            npm run build:wasm: builds it with the first recipe that works
+ *     node scripts/wasm.mjs --check    fails when it is stale; needs no compiler
+ *     node scripts/wasm.mjs --into F   builds into the file F; with --pause, with the steps of the kill matrix
+ *
+ * Two compilers never give equal bytes, so what says that the artefact is fresh is its custom section `sources`: the
+ * SHA-256 over every file that it is made of. The recipes stand in the order in which they are tried; what each of them
+ * lacks is told when none works.
+ *
+ * The module is to be small, because a page loads it before its first message: it is compiled for size, from a copy of the
+ * sources in which `inline(always)`, which is right for processors, is a hint. That and wasm-opt halve it.
+ */
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { run } from './process.mjs';
+import { root } from './toolchain.mjs';
+
+/** What is committed, and what the package carries. */
+export const ARTEFACT = `${root}bindings/wasm/tailrace.wasm`;
+/** Bytes that it must stay below. */
+export const BYTES_MAX = 64 * 1024;
+
+const FOLDER = `${root}target/wasm`;
+const STAGE = `${FOLDER}/source`;
+const TARGET = 'wasm32-unknown-unknown';
+const SECTION = 'sources';
+const PAGE_LIMIT_BYTES = 4 * 1024 * 1024 * 1024;
+const STACK_BYTES = 60 * 1024;
+const EXPORTS = ['__stack_pointer', '__tls_size', '__tls_align', '__wasm_init_tls', '__heap_base'];
+/** What wasm-opt may use, beyond the first version of WebAssembly: what rustc uses by itself, and threads. */
+const FEATURES = [
+  'threads',
+  'bulk-memory',
+  'mutable-globals',
+  'sign-ext',
+  'nontrapping-float-to-int',
+  'multivalue',
+  'reference-types',
+];
+
+/** @param {string} place */
+function sourcesIn(place) {
+  return readdirSync(`${root}${place}`, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && /\.(rs|toml)$/.test(entry.name))
+    .map((entry) => `${entry.parentPath ?? entry.path}/${entry.name}`.slice(root.length).replaceAll(/\/+/g, '/'));
+}
+
+/** The files that the module is made of. */
+function sources() {
+  return [...sourcesIn('core/src'), 'core/Cargo.toml', ...sourcesIn('bindings/wasm'), 'Cargo.lock'].sort();
+}
+
+/** SHA-256 over names and contents of the sources. */
+export function sourcesHash() {
+  const hash = createHash('sha256');
+  for (const file of sources()) hash.update(`${file}\n`).update(readFileSync(`${root}${file}`));
+  return hash.digest('hex');
+}
+
+/** @param {number} number @returns {number[]} */
+function leb(number) {
+  return number < 128 ? [number] : [(number & 127) | 128, ...leb(number >>> 7)];
+}
+
+/** @param {Uint8Array} module @param {string} text */
+function withSources(module, text) {
+  const name = Buffer.from(SECTION);
+  const content = Buffer.concat([Uint8Array.from(leb(name.length)), name, Buffer.from(text)]);
+  return Buffer.concat([module, Uint8Array.from([0, ...leb(content.length)]), content]);
+}
+
+/** The hash that an artefact was built of; undefined without one. @param {string} file */
+export function statedHash(file) {
+  const [section] = WebAssembly.Module.customSections(new WebAssembly.Module(readFileSync(file)), SECTION);
+  return section === undefined ? undefined : Buffer.from(section).toString();
+}
+
+/** Why the committed artefact cannot be used; undefined when it can. */
+export function staleness() {
+  if (!existsSync(ARTEFACT)) return 'bindings/wasm/tailrace.wasm is missing: npm run build:wasm';
+  const bytes = readFileSync(ARTEFACT).length;
+  if (bytes >= BYTES_MAX) return `bindings/wasm/tailrace.wasm has ${bytes} bytes; it must stay below ${BYTES_MAX}`;
+  if (statedHash(ARTEFACT) === sourcesHash()) return undefined;
+  return 'bindings/wasm/tailrace.wasm was built of other sources than these: npm run build:wasm, and commit it';
+}
+
+/** A recipe that cannot be used here; the message says why. */
+class Unusable extends Error {}
+
+/** @param {string[]} command @param {NodeJS.ProcessEnv} [environment] @param {string} [folder] */
+async function must(command, environment = {}, folder = root) {
+  const ending = await run(command, { folder, environment });
+  if (ending.code === 0) return ending.output;
+  const lines = ending.output.trim().split('\n');
+  const telling = lines.find((line) => /^error/.test(line)) ?? lines.at(-1) ?? '';
+  throw new Unusable(`\`${command.slice(0, 3).join(' ')} …\` ended with ${ending.signal ?? ending.code}: ${telling}`);
+}
+
+/** @param {string} program @param {string[]} words */
+function answer(program, ...words) {
+  try {
+    return execFileSync(program, words, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
+  } catch {
+    return '';
+  }
+}
+
+/** Copies what is compiled. */
+function stage() {
+  rmSync(STAGE, { recursive: true, force: true });
+  for (const file of sources()) {
+    mkdirSync(dirname(`${STAGE}/${file}`), { recursive: true });
+    const text = readFileSync(`${root}${file}`, 'utf8');
+    writeFileSync(`${STAGE}/${file}`, file.endsWith('.rs') ? text.replaceAll('#[inline(always)]', '#[inline]') : text);
+  }
+  const workspace = readFileSync(`${root}Cargo.toml`, 'utf8');
+  writeFileSync(`${STAGE}/Cargo.toml`, workspace.replace(/^members = .*$/m, 'members = ["core", "bindings/wasm"]'));
+}
+
+/** @param {string} linker */
+function flags(linker) {
+  const links = [
+    '--shared-memory',
+    '--import-memory',
+    `--max-memory=${PAGE_LIMIT_BYTES}`,
+    `-zstack-size=${STACK_BYTES}`,
+    ...EXPORTS.map((name) => `--export=${name}`),
+  ];
+  return [
+    `-Clinker=${linker}`,
+    '-Clinker-flavor=wasm-ld',
+    '-Ctarget-feature=+atomics,+bulk-memory,+mutable-globals',
+    ...links.map((link) => `-Clink-arg=${link}`),
+    '-Zunstable-options',
+    '-Cpanic=immediate-abort',
+  ].join(' ');
+}
+
+/**
+ * @typedef {object} Compiler
+ * @property {string[]} command  what cargo is called by
+ * @property {NodeJS.ProcessEnv} environment
+ * @property {string} linker
+ */
+
+/** @param {Compiler} compiler @param {string[]} features */
+async function compile({ command, environment, linker }, features) {
+  stage();
+  const build = ['build', '-p', 'tailrace-wasm', '--release', '--target', TARGET, '--target-dir', FOLDER];
+  const std = ['-Zbuild-std=core,alloc', '-Zbuild-std-features=optimize_for_size'];
+  await must(
+    [...command, ...build, ...std, ...features],
+    {
+      ...environment,
+      RUSTFLAGS: flags(linker),
+      CARGO_PROFILE_RELEASE_OPT_LEVEL: 'z',
+      CARGO_PROFILE_RELEASE_DEBUG: 'false',
+      CARGO_PROFILE_RELEASE_STRIP: 'symbols',
+    },
+    STAGE,
+  );
+  return `${FOLDER}/${TARGET}/release/tailrace_wasm.wasm`;
+}
+
+/** The triple of this machine's compilers. */
+const HOST = `${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-unknown-linux-gnu`;
+
+/** A nightly of rustup, with the sources of core. @returns {Promise<Compiler>} */
+async function nightly() {
+  const sysroot = answer('rustc', '+nightly', '--print', 'sysroot');
+  if (!sysroot) throw new Unusable('rustup has no nightly here');
+  if (!existsSync(`${sysroot}/lib/rustlib/src/rust/library/Cargo.lock`)) {
+    await must(['timeout', '180', 'rustup', 'component', 'add', 'rust-src', '--toolchain', 'nightly']);
+  }
+  const linker = `${sysroot}/lib/rustlib/${HOST}/bin/rust-lld`;
+  return { command: ['cargo', '+nightly'], environment: {}, linker };
+}
+
+/** The linker of whatever rustup has. */
+function anyLinker() {
+  const sysroot = answer('rustc', '--print', 'sysroot');
+  const linker = `${sysroot}/lib/rustlib/${HOST}/bin/rust-lld`;
+  if (!sysroot || !existsSync(linker)) throw new Unusable('there is no rust-lld: install Rust by rustup');
+  return linker;
+}
+
+/** Debian's compiler with the sources of the same version, unpacked into a folder. @returns {Promise<Compiler>} */
+async function debian() {
+  const linker = anyLinker();
+  const version = /Candidate: (\S+)/.exec(answer('apt-cache', 'policy', 'rustc-web'))?.[1];
+  if (!version || version === '(none)') throw new Unusable('apt knows no package rustc-web');
+  const release = /^\d+\.\d+/.exec(version)?.[0];
+  const depends = answer('apt-cache', 'depends', `libstd-rust-web-${release}`);
+  const llvm = /libllvm\d+/.exec(depends)?.[0];
+  if (!llvm) throw new Unusable(`libstd-rust-web-${release} does not say which LLVM it needs`);
+  const packages = ['rustc-web', 'rust-web-src', `libstd-rust-web-${release}`, 'libstd-rust-web-dev', llvm];
+  const folder = `${FOLDER}/debian-${version.replaceAll(/[^\w.]/g, '-')}`;
+  if (!existsSync(`${folder}/ready`)) {
+    rmSync(folder, { recursive: true, force: true });
+    mkdirSync(`${folder}/packages`, { recursive: true });
+    await must(['apt-get', 'download', ...packages], {}, `${folder}/packages`);
+    for (const file of readdirSync(`${folder}/packages`)) {
+      await must(['dpkg-deb', '-x', `${folder}/packages/${file}`, folder]);
+    }
+    rmSync(`${folder}/packages`, { recursive: true });
+    const place = `${folder}/usr/lib/rustlib/src`;
+    mkdirSync(place, { recursive: true });
+    const [unpacked] = readdirSync(`${folder}/usr/src`).filter((name) => name.startsWith('rustc-'));
+    if (!unpacked) throw new Unusable('rust-web-src has no sources where they are expected');
+    rmSync(`${place}/rust`, { recursive: true, force: true });
+    symlinkSync(`${folder}/usr/src/${unpacked}`, `${place}/rust`);
+    writeFileSync(`${folder}/ready`, '');
+  }
+  const libraries = readdirSync(`${folder}/usr/lib`, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory() && /-linux-gnu$/.test(entry.name))
+    .map((entry) => `${folder}/usr/lib/${entry.name}`);
+  const environment = {
+    RUSTC: realpathSync(`${folder}/usr/bin/rustc`),
+    RUSTC_BOOTSTRAP: '1',
+    LD_LIBRARY_PATH: [...libraries, `${folder}/usr/lib`].join(':'),
+  };
+  return { command: ['cargo'], environment, linker };
+}
+
+/** wasm-pack with whatever cargo it finds. @returns {Promise<Compiler>} */
+async function wasmPack() {
+  if (!answer('wasm-pack', '--version')) throw new Unusable('wasm-pack is not installed');
+  const linker = anyLinker();
+  const environment = { RUSTC_BOOTSTRAP: '1' };
+  return { command: ['wasm-pack'], environment, linker };
+}
+
+const RECIPES = { 'rustup nightly': nightly, "Debian's rustc-web": debian, 'wasm-pack': wasmPack };
+
+/** Makes a module smaller. @param {string} from @param {string} to */
+async function shrink(from, to) {
+  const opt = `${root}node_modules/binaryen/bin/wasm-opt`;
+  if (!existsSync(opt)) throw new Unusable('binaryen is not installed: npm ci');
+  const features = FEATURES.map((feature) => `--enable-${feature}`);
+  await must([process.execPath, opt, from, '-Oz', ...features, '--strip-producers', '-o', to]);
+}
+
+/** Builds into `file`; the recipe that worked. @param {string} file @param {boolean} is_pausing */
+export async function buildWasm(file, is_pausing = false) {
+  const tried = [];
+  for (const [name, prepare] of Object.entries(RECIPES)) {
+    try {
+      const module = await compile(await prepare(), is_pausing ? ['--features', 'pause_points'] : []);
+      const small = `${FOLDER}/small.wasm`;
+      await shrink(module, small);
+      writeFileSync(`${file}.new`, withSources(readFileSync(small), sourcesHash()));
+      renameSync(`${file}.new`, file);
+      return name;
+    } catch (error) {
+      if (!(error instanceof Unusable)) throw error;
+      tried.push(`${name}: ${error.message}`);
+    }
+  }
+  throw new Unusable(`No recipe works here. ${tried.join(' · ')}`);
+}
+
+/** @param {string[]} words */
+async function main(words) {
+  if (words.includes('--check')) {
+    const why = staleness();
+    if (why !== undefined) process.exitCode = 1;
+    process.stderr.write(`tailrace: ${why ?? 'bindings/wasm/tailrace.wasm is of these sources'}\n`);
+    return;
+  }
+  const into = words.indexOf('--into');
+  const file = into >= 0 ? resolve(words[into + 1] ?? ARTEFACT) : ARTEFACT;
+  const recipe = await buildWasm(file, words.includes('--pause'));
+  process.stderr.write(`tailrace: ${readFileSync(file).length} bytes, by ${recipe}\n`);
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  try {
+    await main(process.argv.slice(2));
+  } catch (error) {
+    if (!(error instanceof Unusable)) throw error;
+    process.stderr.write(`tailrace: ${error.message}\n`);
+    process.exitCode = 1;
+  }
+}
+
