@@ -207,6 +207,9 @@ pub struct SnapshotConfig {
     /// Files that are kept; default 3.
     #[serde(default = "keep")]
     pub keep: usize,
+    /// Connections at once; default 64.
+    #[serde(default = "clients_max")]
+    pub clients_max: usize,
 }
 
 const fn every_commands() -> u64 {
@@ -215,6 +218,10 @@ const fn every_commands() -> u64 {
 
 const fn keep() -> usize {
     3
+}
+
+const fn clients_max() -> usize {
+    64
 }
 
 /// Who may trade.
@@ -277,6 +284,10 @@ impl Config {
                 "publisher.datagram_bytes is {}; give 128 to 65,507",
                 self.publisher.datagram_bytes
             )));
+        }
+        let SnapshotConfig { every_commands, keep, clients_max, .. } = self.snapshot;
+        if every_commands == 0 || keep == 0 || clients_max == 0 {
+            return Err(wrong("snapshot.every_commands, keep and clients_max are at least 1".into()));
         }
         for (index, user) in self.users.iter().enumerate() {
             let User { user: name, token_sha256, account, .. } = user;

@@ -21,4 +21,5 @@ pub mod matcher;
 pub mod output;
 pub mod replay;
 pub mod replica;
+pub mod shadow;
 pub mod snapshot;

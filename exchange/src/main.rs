@@ -13,6 +13,7 @@ use tailrace_exchange::agent::{Agent, Running, run};
 use tailrace_exchange::config::{Config, Role};
 use tailrace_exchange::matcher::Matcher;
 use tailrace_exchange::replay::{ReplayOptions, replay};
+use tailrace_exchange::shadow::Shadow;
 
 /// An exchange.
 #[derive(Parser)]
@@ -75,7 +76,8 @@ struct Journal {
 fn start(role: Role, config: &Config) -> Result<Box<dyn Agent>> {
     match role {
         Role::Matcher => Ok(Box::new(Matcher::start(config)?)),
-        Role::Gateway | Role::Publisher | Role::Shadow => todo!("{role:?}"),
+        Role::Shadow => Ok(Box::new(Shadow::start(config)?)),
+        Role::Gateway | Role::Publisher => todo!("{role:?}"),
     }
 }
 

@@ -1,3 +1,7 @@
-//! Snapshot: the state between two commands, for who starts again (`file`) and for who comes late (`image`, `service`).
+//! Snapshot: the state between two commands, for who starts again (`file`) and for who comes late: the bytes (`image`),
+//! one client of them (`client`), and all clients (`service`).
 
+pub mod client;
 pub mod file;
+pub mod image;
+pub mod service;
