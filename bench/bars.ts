@@ -64,6 +64,15 @@ function callRatio(name: string, correct: (ratio: number, sample: Sample) => num
   };
 }
 
+/** The median over all turns of all runs of how many times faster it is than the floor beside it. */
+function speedUp(name: string) {
+  const measure = callRatio(name);
+  return (samples: Samples): Measured | undefined => {
+    const measured = measure(samples);
+    return measured && { ...measured, ratio: 1 / measured.ratio };
+  };
+}
+
 function roundTrip(part: 'p50' | 'p99') {
   return (samples: Samples): Measured | undefined => {
     const turns = samples.get('round-trip 64 queue');
@@ -260,6 +269,21 @@ const BOOK_BARS: Bar[] = [
   ),
 ];
 
+const KERNEL_BARS: Bar[] = [
+  atLeast(
+    'kernel, one comparison, a record',
+    1,
+    'the loop in JavaScript',
+    speedUp('kernel filter, one comparison, in place'),
+  ),
+  atLeast(
+    'kernel, three fields, a record',
+    1.3,
+    'the loop in JavaScript',
+    speedUp('kernel filter, three fields, in place'),
+  ),
+];
+
 const BARS: Bar[] = [
   atMost('round trip, 64 B, queue: p50', 1.3, '1.3 × (floor + 2 clock reads)', roundTrip('p50')),
   atMost('round trip, 64 B, queue: p99', 2.5, "2.5 × the floor's p99", roundTrip('p99')),
@@ -328,7 +352,7 @@ const BARS: Bar[] = [
 
 /** The bars that the samples allow to judge. */
 export function judge(samples: Samples): Verdict[] {
-  return [...BARS, ...LOG_BARS, ...BOOK_BARS].flatMap(({ figure, bar, limit, isCeiling, measure }) => {
+  return [...BARS, ...LOG_BARS, ...BOOK_BARS, ...KERNEL_BARS].flatMap(({ figure, bar, limit, isCeiling, measure }) => {
     const measured = measure(samples);
     if (measured === undefined || !Number.isFinite(measured.ratio)) return [];
     const { ratio, value } = measured;

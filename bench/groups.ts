@@ -6,6 +6,7 @@
  */
 import { rmSync } from 'node:fs';
 import { book } from './books.ts';
+import { kernels } from './kernels.ts';
 import { log } from './logs.ts';
 import { type Bench, inTurns, keep, type Take } from './turns.ts';
 import { at, say, type Workshop } from './workshop.ts';
@@ -177,6 +178,7 @@ export const GROUPS: Record<string, (bench: Bench) => Promise<void>> = {
   languages,
   log,
   book,
+  kernels,
 };
 
 /** Runs the groups whose name contains `only`. */

@@ -101,7 +101,7 @@ limits('the budget is counted over loops, calls and returns', async () => {
 });
 
 limits('a budget is for one batch', async () => {
-  const kernel = await made(filter('return item.kind == 1;'), { budget: 150 });
+  const kernel = await made(filter('return item.kind == 1;'), { budget: 40 });
   for (let batch = 0; batch < 5; batch += 1) assert.is(kernel.apply(row(100)).length, 15);
   assert.is((await failureOf(() => kernel.apply(row(200)))).code, 'ERR_TIMED_OUT');
 });
