@@ -17,6 +17,7 @@ pub mod agent;
 pub mod attach;
 pub mod bell;
 pub mod config;
+pub mod gateway;
 pub mod matcher;
 pub mod output;
 pub mod replay;

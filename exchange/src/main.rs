@@ -11,6 +11,7 @@ use std::time::Duration;
 use tailrace_core::error::Result;
 use tailrace_exchange::agent::{Agent, Running, run};
 use tailrace_exchange::config::{Config, Role};
+use tailrace_exchange::gateway::Gateway;
 use tailrace_exchange::matcher::Matcher;
 use tailrace_exchange::replay::{ReplayOptions, replay};
 use tailrace_exchange::shadow::Shadow;
@@ -77,7 +78,8 @@ fn start(role: Role, config: &Config) -> Result<Box<dyn Agent>> {
     match role {
         Role::Matcher => Ok(Box::new(Matcher::start(config)?)),
         Role::Shadow => Ok(Box::new(Shadow::start(config)?)),
-        Role::Gateway | Role::Publisher => todo!("{role:?}"),
+        Role::Gateway => Ok(Box::new(Gateway::start(config)?)),
+        Role::Publisher => todo!("{role:?}"),
     }
 }
 
