@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 
@@ -83,12 +85,16 @@ def market_message(event: np.void, timestamp_ns: int) -> bytes:
     return wire.encode(name, **{field: known[field] for field, place in shape.fields.items() if place.kind != "zeros"})
 
 
-def commands(seed: int, count: int, accounts: int = 4) -> list[bytes]:
+def commands(seed: int, count: int) -> list[bytes]:
+    """The first ones of a flow."""
+    return list(islice(flow(seed), count))
+
+
+def flow(seed: int, accounts: int = 4) -> Iterator[bytes]:
     """A stream that does everything the book can do, around one price, so that much of it trades."""
     dice = random.Random(seed)
-    made: list[bytes] = []
     ids = dict.fromkeys(range(1, accounts + 1), 0)
-    while len(made) < count:
+    while True:
         account = dice.randrange(1, accounts + 1)
         kind = dice.random()
         ids[account] += 1
@@ -102,15 +108,14 @@ def commands(seed: int, count: int, accounts: int = 4) -> list[bytes]:
                 flags &= ~wire.FLAG_POST_ONLY
             at = 0 if order_type & 0xF == wire.ORDER_MARKET else price
             given = {"side": side, "order_type": order_type, "flags": flags, "price": at, "quantity": quantity}
-            made.append(wire.encode("NewOrder", account=account, client_order_id=new_id, **given))
+            yield wire.encode("NewOrder", account=account, client_order_id=new_id, **given)
         elif kind < 0.75:
-            made.append(wire.encode("CancelOrder", account=account, client_order_id=old_id))
+            yield wire.encode("CancelOrder", account=account, client_order_id=old_id)
         elif kind < 0.97:
             given = {"flags": flags, "price": price, "quantity": quantity}
             ids_given = {"client_order_id": old_id, "new_client_order_id": new_id}
-            made.append(wire.encode("Replace", account=account, **ids_given, **given))
+            yield wire.encode("Replace", account=account, **ids_given, **given)
         elif kind < 0.98:
-            made.append(wire.encode("MassCancel", account=account, side=dice.randrange(3), client_order_id=new_id))
+            yield wire.encode("MassCancel", account=account, side=dice.randrange(3), client_order_id=new_id)
         else:
-            made.append(wire.encode("SetState", state=dice.random() < 0.15))
-    return made
+            yield wire.encode("SetState", state=dice.random() < 0.15)

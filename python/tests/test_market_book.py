@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from itertools import islice
 
 import numpy as np
 import pytest
-from engine import SESSION, Engine, commands
+from engine import SESSION, Engine, commands, flow
 
 import tailrace
 from tailrace import wire
@@ -68,14 +69,14 @@ def test_it_is_the_book_whose_messages_it_reads(seed: int) -> None:
 
 
 def test_a_snapshot_and_the_rest_are_the_whole() -> None:
-    engine, late = Engine(), MarketBook()
-    for message in commands(9, 1_500):
+    engine, late, given = Engine(), MarketBook(), flow(9)
+    for message in islice(given, 1_500):
         engine.apply(message)
     assert late.apply(whole(engine)).size == 0
     assert late.is_halted is None
     assert_same(late, engine)
     seen = len(engine.market)
-    for message in commands(10, 1_500, accounts=7)[500:]:
+    for message in islice(given, 1_500):
         engine.apply(message)
     late.apply(batch(*engine.market[seen:]))
     assert_same(late, engine)

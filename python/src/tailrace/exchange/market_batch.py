@@ -7,16 +7,33 @@ whatever came before. All others hold messages that follow each other without a 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from ..wire import Decoded, decode
+from .._generated.errors import CorruptError
+from ..wire import MESSAGES, Decoded, decode
+
+_NAMES: Final = ("Added", "Executed", "Reduced", "Deleted", "Replaced", "StateChanged")
+# Bytes of each type of message that the feed may bring.
+_SIZES: Final = {MESSAGES[name].type: MESSAGES[name].size for name in _NAMES}
+_SEQUENCE: Final = slice(MESSAGES["Added"].fields["sequence"].offset, MESSAGES["Added"].fields["timestamp_ns"].offset)
+
+
+def check_message(payload: bytes, sequence: int) -> None:
+    """Raises CorruptError unless this is a market message of this sequence."""
+    if not payload or _SIZES.get(payload[0]) != len(payload):
+        raise CorruptError(
+            f"message {sequence} begins with {payload[:1]!r} and has {len(payload)} bytes: no market message"
+        )
+    own = int.from_bytes(payload[_SEQUENCE], "little")
+    if own != sequence:
+        raise CorruptError(f"message {sequence} calls itself {own}")
 
 
 class Snapshot(NamedTuple):
     """All resting orders at one moment."""
 
     session: str
-    """Of the feed: the exchange's epoch in digits."""
+    """Of the feed: ten characters, the exchange's epoch in digits, right-justified."""
     sequence: int
     """The last market message that is in it; 0: none."""
     state_hash: int

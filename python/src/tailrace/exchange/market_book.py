@@ -302,7 +302,7 @@ class MarketBook:
 
     @property
     def session(self) -> str:
-        """The exchange's epoch in digits."""
+        """Ten characters: the exchange's epoch in digits, right-justified; none before the first batch."""
         return self._session
 
     @property

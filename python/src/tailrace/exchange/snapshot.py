@@ -1,0 +1,63 @@
+"""Snapshot: fetches one from its service over TCP, and believes nothing of it that its checksum does not cover."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from typing import Any, Final
+
+from .._generated.errors import CorruptError, IoError, TimedOutError
+from ..wire import MESSAGES, SNAPSHOT_HEAD, SNAPSHOT_REQUEST, encode
+from .address import Address
+from .codec import Codec
+from .market_batch import Snapshot
+
+_HEAD: Final = Codec("SnapshotHead")
+_ORDER_BYTES: Final = MESSAGES["SnapshotOrder"].size
+_CHECKSUM_BYTES: Final = 4
+# More orders than any book has room for.
+_COUNT_MAX: Final = 1 << 27
+# Bytes that are waited for at once.
+_PIECE: Final = 1 << 20
+
+
+async def fetch_snapshot(address: Address, timeout: float) -> Snapshot:
+    """All resting orders as the service has them.
+
+    Raises IoError when it cannot be reached or ends too soon, TimedOutError after `timeout` seconds of silence,
+    CorruptError when its bytes are wrong.
+    """
+    try:
+        return await _fetch(address, timeout)
+    except asyncio.IncompleteReadError as cause:
+        raise IoError(f"the snapshot service at {address} ended in the middle of a snapshot; ask it again") from cause
+    except (asyncio.TimeoutError, TimeoutError) as cause:
+        raise TimedOutError(f"the snapshot service at {address} was silent for {timeout} s") from cause
+    except OSError as cause:
+        raise IoError(f"the snapshot service at {address}: {cause}") from cause
+
+
+async def _fetch(address: Address, timeout: float) -> Snapshot:
+    async def soon(answer: Any) -> Any:
+        return await asyncio.wait_for(answer, timeout)
+
+    reader, writer = await soon(asyncio.open_connection(*address))
+    try:
+        writer.write(encode("SnapshotRequest", kind=SNAPSHOT_REQUEST))
+        head = await soon(reader.readexactly(_HEAD.size))
+        kind, session, sequence, count, state_hash = _HEAD.unpack(head)
+        if kind != SNAPSHOT_HEAD or count > _COUNT_MAX:
+            raise CorruptError(
+                f"{address} sent a snapshot of kind {kind} with {count} orders; find out who listens there"
+            )
+        orders = bytearray()
+        while len(orders) < count * _ORDER_BYTES:
+            piece = min(_PIECE, count * _ORDER_BYTES - len(orders))
+            orders += await soon(reader.readexactly(piece))
+        told = int.from_bytes(await soon(reader.readexactly(_CHECKSUM_BYTES)), "little")
+    finally:
+        writer.transport.abort()
+    seen = zlib.crc32(orders, zlib.crc32(head))
+    if seen != told:
+        raise CorruptError(f"a snapshot of {address} says that its checksum is {told}, and it is {seen}")
+    return Snapshot(session.decode("latin-1"), sequence, state_hash, bytes(orders))
