@@ -225,6 +225,27 @@ export class Struct<F extends Fields = Fields> {
     return `@unmanaged\nexport class ${this.name} {\n  ${[size, ...lines].join('\n  ')}\n}\n`;
   }
 
+  /** The same class as an editor reads it. */
+  declaration(): string {
+    const lines = this.fields.map(({ name, kind }) =>
+      kind === 'bytes' || kind === 'text'
+        ? `static readonly ${name}_length: i32; readonly ${name}: usize;`
+        : `${name}: ${kind};`,
+    );
+    return `export class ${this.name} {\n  static readonly SIZE: u32;\n  ${lines.join('\n  ')}\n}\n`;
+  }
+
+  /** Values as JSON has them: whole numbers of 64 bits as text, bytes as hexadecimal digits. */
+  parse(json: Record<string, unknown>): Partial<Values<F>> {
+    const parsed = Object.entries(json).map(([name, value]) => {
+      const kind = this.fields.find((field) => field.name === name)?.kind;
+      if (typeof value !== 'string') return [name, value];
+      if (kind === 'bytes') return [name, Uint8Array.from(Buffer.from(value, 'hex'))];
+      return [name, (kind === 'i64' || kind === 'u64') && /^-?\d+$/.test(value) ? BigInt(value) : value];
+    });
+    return Object.fromEntries(parsed) as Partial<Values<F>>;
+  }
+
   toJSON(): StructDescription {
     return { name: this.name, size: this.size, fields: [...this.fields] };
   }
@@ -248,7 +269,9 @@ export function struct<const F extends Fields>(fields: F, name = 'Record'): Stru
 
 type Shapes = typeof MESSAGES;
 type WireField<K> = K extends 'u64' | 'i64' ? Field<bigint> : K extends 'bytes' ? Field<Uint8Array> : Field<number>;
-type WireFields<N extends keyof Shapes> = {
+type WireFields<N extends keyof Shapes> = (Shapes[N]['type'] extends number
+  ? { message_type: Field<number> }
+  : unknown) & {
   [F in keyof Shapes[N]['fields'] as Shapes[N]['fields'][F] extends { kind: 'zeros' } ? never : F]: WireField<
     Shapes[N]['fields'][F] extends { kind: infer K } ? K : never
   >;
@@ -257,11 +280,12 @@ type WireFields<N extends keyof Shapes> = {
 /** A message or record of a book (`wire`) as a struct. */
 export function wireStruct<N extends keyof Shapes>(name: N): Struct<WireFields<N>> {
   if (!Object.hasOwn(MESSAGES, name)) throw wrongArgument(`name is ${String(name)}; give that of a message of wire`);
-  const { size, fields } = MESSAGES[name];
+  const { type, size, fields } = MESSAGES[name];
+  const first: Place[] = type === undefined ? [] : [{ name: 'message_type', kind: 'u8', offset: 0, size: 1 }];
   const places = Object.entries(fields as Record<string, { offset: number; size: number; kind: string }>)
     .filter(([, { kind }]) => kind !== 'zeros')
     .map(([field, place]) => ({ ...place, name: field, kind: place.kind as FieldKind }));
-  return new Struct(name, size, places);
+  return new Struct(name, size, [...first, ...places]);
 }
 
 /** The struct that was written as JSON. Throws ERR_ARGUMENT when it is none. */
@@ -269,6 +293,38 @@ export function parseStruct(description: StructDescription): Struct {
   const { name, size, fields } = description;
   if (!Array.isArray(fields)) throw wrongArgument('a struct has a list of fields');
   return new Struct(name, size, fields);
+}
+
+const SIZED = /^(bytes|text)\((\d+)\)$/;
+const PLAIN: Readonly<Record<string, Field>> = { i8, u8, i16, u16, i32, u32, i64, u64, f32, f64, bool };
+
+/**
+ * Structs as a schema's JSON has them: `{ "record": { "name": "Trade", "fields": { "price": "f64" } }, "output": … }`, each
+ * also `{ "wire": "Event" }`, or as `JSON.stringify` writes a struct. Throws ERR_ARGUMENT with what is wrong.
+ */
+export function parseSchema(schema: Record<string, unknown>): { record?: Struct; output?: Struct } {
+  const found: { record?: Struct; output?: Struct } = {};
+  for (const part of ['record', 'output'] as const) {
+    const told = schema[part] as { wire?: string; name?: string; fields?: unknown } | undefined;
+    if (told === undefined) continue;
+    if (typeof told.wire === 'string') found[part] = wireStruct(told.wire as 'Event') as unknown as Struct;
+    else if (Array.isArray(told.fields)) found[part] = parseStruct(told as StructDescription);
+    else found[part] = struct(fieldsOf(part, told.fields), told.name ?? (part === 'record' ? 'Record' : 'Output'));
+  }
+  if (found.record === undefined) throw wrongArgument('the schema has no "record": { "name": …, "fields": { … } }');
+  return found;
+}
+
+function fieldsOf(part: string, told: unknown): Fields {
+  if (typeof told !== 'object' || told === null) throw wrongArgument(`"${part}" of the schema has no "fields"`);
+  const fields = Object.entries(told).map(([name, kind]) => {
+    const [, sized, size] = SIZED.exec(String(kind)) ?? [];
+    const field = sized === undefined ? PLAIN[String(kind)] : { bytes, text }[sized as 'bytes' | 'text'](Number(size));
+    if (field !== undefined) return [name, field];
+    const kinds = Object.keys(PLAIN).join(', ');
+    throw wrongArgument(`field ${name} is of the kind ${String(kind)}; give one of ${kinds}, bytes(8), text(8)`);
+  });
+  return Object.fromEntries(fields) as Fields;
 }
 
 function alignedTo(offset: number, alignment: number): number {

@@ -8,6 +8,7 @@ import { cat } from './cat.ts';
 import { doctor } from './doctor.ts';
 import { endWhenAsked } from './ending.ts';
 import { exchange, replay } from './exchange.ts';
+import { kernelCommand } from './kernel.ts';
 import { list } from './list.ts';
 import { repair, stat, verify } from './logs.ts';
 import { record } from './record.ts';
@@ -53,6 +54,20 @@ const USAGE = `tailrace: look at regions of shared memory and at logs, and mend 
       --hash                         print what it comes to, as JSON
       --csv                          print what it said
       --from-snapshot                begin with the newest snapshot
+  tailrace kernel new FOLDER         files of a new kernel: source, schema, vectors
+      --kind filter | map | aggregate
+  tailrace kernel build [FOLDER | FILE]  compile it, put its limits in, and write kernel.wasm
+      --out FILE                     where it goes
+      --schema FILE                  its records; schema.json beside the source
+      --name, --kind, --memory-bytes what it says of itself, and may have
+  tailrace kernel test [FOLDER | FILE]  run it over vectors.json, and compare
+      --vectors FILE                 others
+  tailrace kernel run REGION CHANNEL KERNEL  messages of a channel through a kernel
+      --from, --count, --take, --hold  as for tail; --count counts results
+      --into CHANNEL                 write them there instead of printing them
+      --type N                       only messages of this type
+      --skip                         pass over messages of another size
+      --budget N                     turns that one batch may take; 10,000,000
   tailrace unblock REGION [CHANNEL]  repair now what the dead left behind, and print each position
       --force                        also what belongs to nobody known
       --drop                         also what dead consumers had taken, where no consumer is left
@@ -153,6 +168,7 @@ const COMMANDS: Record<string, Command> = {
     const count = number('count', values.count, Number.POSITIVE_INFINITY);
     await tail(paper, names, { from, count, take: values.take, hold: values.hold });
   },
+  kernel: kernelCommand,
   unblock(words) {
     const { values, names, paper } = parse(words, { force: FLAG, drop: FLAG }, 1, 2);
     unblock(paper, names, { force: values.force, drop: values.drop });

@@ -8,6 +8,7 @@
 import { BATCH_LIMIT } from '../consumer.ts';
 import { wrongArgument } from '../error.ts';
 import type { Message } from '../message.ts';
+import type { ChannelInfo } from '../stats.ts';
 import { type Column, type Paper, printable } from './paper.ts';
 import { openEither, pathOf, regionWith } from './places.ts';
 
@@ -66,12 +67,12 @@ export function printMessage(paper: Paper, message: Message): void {
   else paper.table(MESSAGES, [message]);
 }
 
-/** Prints messages until it is told to end, or has printed as many as were asked for. */
-export async function tail(paper: Paper, names: string[], options: TailOptions): Promise<void> {
-  const channel = names.at(-1)!;
-  const path = names.length === 2 ? pathOf(names[0]!) : regionWith(channel);
-  using region = openEither(path, false);
-  const info = region.channels().find(({ name }) => name === channel);
+/** Refuses to read where that changes something for others, unless it was asked for. */
+export function checkReading(
+  info: ChannelInfo | undefined,
+  channel: string,
+  options: Pick<TailOptions, 'take' | 'hold'>,
+): void {
   if (info?.kind === 'queue' && !options.take) {
     throw wrongArgument(
       `"${channel}" is a queue: each message goes to one consumer; --take takes them from the others`,
@@ -82,6 +83,15 @@ export async function tail(paper: Paper, names: string[], options: TailOptions):
       `"${channel}" is gated: its writers wait for every subscriber; --hold lets them wait for this one`,
     );
   }
+}
+
+/** Prints messages until it is told to end, or has printed as many as were asked for. */
+export async function tail(paper: Paper, names: string[], options: TailOptions): Promise<void> {
+  const channel = names.at(-1)!;
+  const path = names.length === 2 ? pathOf(names[0]!) : regionWith(channel);
+  using region = openEither(path, false);
+  const info = region.channels().find(({ name }) => name === channel);
+  checkReading(info, channel, options);
   if (options.count === 0) return;
   const from = info?.kind === 'stream' ? options.from : undefined;
   const limit = Math.min(options.count, BATCH_LIMIT);
