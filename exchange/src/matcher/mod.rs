@@ -33,7 +33,7 @@ use outlet::Outlet;
 use serde_json::{Value, json};
 use service::Service;
 use std::time::{Duration, Instant};
-use streams::{COMMANDS, Streams};
+use streams::{COMMANDS, Storages, Streams};
 use tailrace_core::book::market::MARKET_LAST;
 use tailrace_core::book::record::KeptReport;
 use tailrace_core::error::{Code, Result};
@@ -115,7 +115,15 @@ impl Matcher {
     /// BUSY: another matcher is at work; CORRUPT: the logs contradict each other; ARGUMENT: the configuration is not the
     /// journal's; EXISTS, DISK_FULL, NO_SPACE, VERSION, PERMISSION, IO.
     pub fn start(config: &Config) -> Result<Self> {
-        let mut streams = open_streams(config)?;
+        Self::start_on(config, None)
+    }
+
+    /// The same with logs that are kept elsewhere than in folders.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_on(config: &Config, storages: Option<Storages<'_>>) -> Result<Self> {
+        let mut streams = open_streams(config, storages)?;
         let replica = restart::restart(config, &mut streams)?;
         Ok(Self {
             streams,
@@ -252,10 +260,10 @@ impl Matcher {
 }
 
 /// Opens the streams, when the kernel has buried the matcher before.
-fn open_streams(config: &Config) -> Result<Streams> {
+fn open_streams(config: &Config, storages: Option<Storages<'_>>) -> Result<Streams> {
     let begun = Instant::now();
     loop {
-        match Streams::open(config) {
+        match Streams::open(config, storages) {
             Err(error) if error.code() == Code::BUSY && begun.elapsed() < BURIAL => std::thread::sleep(FULL_PAUSE),
             opened => return opened,
         }

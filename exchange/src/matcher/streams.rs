@@ -3,9 +3,12 @@
 use super::outlet::Outlet;
 use crate::config::Config;
 use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tailrace_core::book::record::Opening;
 use tailrace_core::error::{Code, Error, Result};
+use tailrace_core::log::storage::Storage;
 use tailrace_core::log::{Log, LogOptions, LogReader, ReadOptions, Record};
 use tailrace_core::recorded::{Clerk, RecorderOptions};
 use tailrace_core::region::{ChannelOptions, CreateOptions, HandleOptions, Kind, OpenOptions, Region};
@@ -30,21 +33,28 @@ pub struct Streams {
     pub market: Outlet,
 }
 
+/// Where the logs are kept, for who wants them elsewhere than in folders: the storage of the log at a path.
+pub type Storages<'a> = &'a dyn Fn(&Path) -> Result<Arc<dyn Storage>>;
+
 impl Streams {
     /// Takes the roles, and records what the matcher before has left in the rings.
     ///
     /// # Errors
     /// BUSY: another matcher is at work. EXISTS: the streams have other sizes than the configuration, or other logs than
     /// those in its folder. DISK_FULL, CORRUPT, NO_SPACE, PERMISSION, IO.
-    pub fn open(config: &Config) -> Result<Self> {
+    pub fn open(config: &Config, storages: Option<Storages<'_>>) -> Result<Self> {
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data);
         made.map_err(|cause| Error::os(Code::IO, format_args!("making {}", config.data.display()), cause))?;
         let region = open_region(config)?;
         open_journal(config)?;
         let options = RecorderOptions { label: "matcher".into(), ..RecorderOptions::default() };
         let clerk = |stream: &str, batch_slots| {
-            Clerk::open(&region, stream, config.log(stream), &RecorderOptions { batch_slots, ..options.clone() })
-                .map_err(|error| of_stream(stream, error))
+            let (path, options) = (config.log(stream), RecorderOptions { batch_slots, ..options.clone() });
+            let opened = match storages {
+                None => Clerk::open(&region, stream, path, &options),
+                Some(storage_of) => Clerk::open_on(&region, stream, storage_of(&path)?, &options),
+            };
+            opened.map_err(|error| of_stream(stream, error))
         };
         let orders = clerk("orders", COMMANDS)?;
         let outlet = |stream: &str, capacity| -> Result<Outlet> {
