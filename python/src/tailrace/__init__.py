@@ -46,6 +46,7 @@ from ._generated.errors import (
 from .batch import HEADER, Batch, Message
 from .book import Book, BookAccount, Level
 from .consumer import Batches, Consumer, Taken
+from .kernel import Kernel, KernelCounters, KernelError
 from .log import Log
 from .log_reader import LogReader
 from .producer import Producer
@@ -72,6 +73,9 @@ __all__ = [
     "GroupStat",
     "InternalError",
     "IoError",
+    "Kernel",
+    "KernelCounters",
+    "KernelError",
     "Level",
     "Log",
     "LogReader",
