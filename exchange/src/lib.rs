@@ -20,6 +20,7 @@ pub mod config;
 pub mod gateway;
 pub mod matcher;
 pub mod output;
+pub mod publisher;
 pub mod replay;
 pub mod replica;
 pub mod shadow;

@@ -13,6 +13,7 @@ use tailrace_exchange::agent::{Agent, Running, run};
 use tailrace_exchange::config::{Config, Role};
 use tailrace_exchange::gateway::Gateway;
 use tailrace_exchange::matcher::Matcher;
+use tailrace_exchange::publisher::Publisher;
 use tailrace_exchange::replay::{ReplayOptions, replay};
 use tailrace_exchange::shadow::Shadow;
 
@@ -79,7 +80,7 @@ fn start(role: Role, config: &Config) -> Result<Box<dyn Agent>> {
         Role::Matcher => Ok(Box::new(Matcher::start(config)?)),
         Role::Shadow => Ok(Box::new(Shadow::start(config)?)),
         Role::Gateway => Ok(Box::new(Gateway::start(config)?)),
-        Role::Publisher => todo!("{role:?}"),
+        Role::Publisher => Ok(Box::new(Publisher::start(config)?)),
     }
 }
 

@@ -133,10 +133,11 @@ choice! {
 }
 
 impl Market {
-    /// The sequence of the message that begins `bytes`, unchecked; 0 when they are too short for any.
+    /// The sequence of a message, by its place; none: the type is not one of these, or its length is another.
     #[inline(always)]
-    pub fn sequence_of(bytes: &[u8]) -> u64 {
-        bytes.get(8..16).and_then(|part| part.first_chunk()).map_or(0, |part| u64::from_le_bytes(*part))
+    pub fn sequence_of(bytes: &[u8]) -> Option<u64> {
+        let is_one = Self::size_of_type(*bytes.first()?) == Some(bytes.len());
+        bytes.get(8..16).filter(|_| is_one)?.first_chunk().map(|part| u64::from_le_bytes(*part))
     }
 }
 

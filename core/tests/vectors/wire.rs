@@ -253,7 +253,9 @@ fn what_is_read_is_what_was_written() {
         let length = match text(&case["message"]) {
             "Login" | "LoginReply" | "Heartbeat" | "Logout" => session.expect("of a session").encode(&mut again),
             "Added" | "Executed" | "Reduced" | "Deleted" | "Replaced" | "StateChanged" => {
-                assert_eq!(Market::sequence_of(&bytes), 16);
+                assert_eq!(Market::sequence_of(&bytes), Some(16));
+                assert_eq!(Market::sequence_of(&bytes[1..]), None);
+                assert_eq!(Market::sequence_of(&bytes[..bytes.len() - 1]), None);
                 market.expect("of the market").encode(&mut again)
             }
             name => {

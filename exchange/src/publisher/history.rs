@@ -26,6 +26,9 @@ const JUMPS: u32 = 4;
 /// Looks until a message is not there: the halves of all numbers, and the jumps.
 const LOOKS: u32 = 64 + JUMPS;
 
+/// Chunks without any message that are read over at once.
+const STRANGERS_MAX: usize = 64;
+
 /// A message of the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
@@ -94,10 +97,7 @@ impl History {
         let mut next = sequence;
         loop {
             for record in Records::new(&self.records[..self.bytes]) {
-                let own = Market::sequence_of(record.payload);
-                if own < next {
-                    continue;
-                }
+                let Some(own) = Market::sequence_of(record.payload).filter(|own| *own >= next) else { continue };
                 if own != next || next >= last || !writer.push(record.payload) {
                     return Ok(next - sequence);
                 }
@@ -165,16 +165,31 @@ impl History {
     /// Reads what follows; false: nothing yet.
     fn read_on(&mut self) -> Result<bool> {
         self.bytes = 0;
+        for _ in 0..STRANGERS_MAX {
+            match self.read_chunk()? {
+                Some(true) => return Ok(true),
+                Some(false) => {}
+                None => break,
+            }
+        }
+        Ok(false)
+    }
+
+    /// Reads the next records; false: they hold no message; none: there are none yet.
+    fn read_chunk(&mut self) -> Result<Option<bool>> {
         let polled = match self.reader.poll_into(&mut self.records, CHUNK) {
             // Retention was faster than the reader.
-            Err(error) if error.code() == Code::GONE && error.value() > 0 => return Ok(false),
+            Err(error) if error.code() == Code::GONE && error.value() > 0 => return Ok(None),
             polled => polled?,
         };
+        if polled.count == 0 {
+            return Ok(None);
+        }
         let mut places = Records::new(&self.records[..polled.bytes])
-            .map(|record| Place { log: record.sequence, own: Market::sequence_of(record.payload) });
-        let Some(first) = places.next() else { return Ok(false) };
+            .filter_map(|record| Some(Place { log: record.sequence, own: Market::sequence_of(record.payload)? }));
+        let Some(first) = places.next() else { return Ok(Some(false)) };
         (self.first, self.last) = (first, places.last().unwrap_or(first));
         self.bytes = polled.bytes;
-        Ok(true)
+        Ok(Some(true))
     }
 }

@@ -67,7 +67,7 @@ struct Counts {
     heartbeats: u64,
     /// Sequences that the stream itself left out.
     missing: u64,
-    /// Payloads that are no market message.
+    /// Payloads that are no market message, or one that was sent.
     malformed: u64,
 }
 
@@ -196,22 +196,16 @@ impl Publisher {
 
 #[inline(always)]
 fn pack(packer: &mut Packer, feed: &mut Feed, counts: &mut Counts, message: &Message<'_>) {
-    let payload = message.payload;
-    let own = Market::sequence_of(payload);
-    if payload.first().and_then(|&letter| Market::size_of_type(letter)) != Some(payload.len()) {
+    let Some(own) = Market::sequence_of(message.payload).filter(|own| *own >= packer.next()) else {
         counts.malformed += 1;
         return;
-    }
+    };
     let mut send = |datagram: &[u8]| feed.send(datagram);
-    if own != packer.next() {
-        if own < packer.next() {
-            counts.malformed += 1;
-            return;
-        }
+    if own > packer.next() {
         counts.missing += own - packer.next();
         packer.jump(own, &mut send);
     }
-    packer.push(payload, message.message_type & MARKET_LAST != 0, &mut send);
+    packer.push(message.payload, message.message_type & MARKET_LAST != 0, &mut send);
     counts.messages += 1;
 }
 

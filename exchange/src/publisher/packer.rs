@@ -157,7 +157,7 @@ mod tests {
         let seen = packed(&mut packer, &[("aa", true), ("bb", true), ("cc", true), ("dd", true)], false);
         assert_eq!(seen, [datagram(7, &["aa", "bb", "cc"]), datagram(10, &["dd"])]);
         assert_eq!((packer.next(), packer.unsent()), (11, 11));
-        assert_eq!(packed(&mut packer, &[], true), []);
+        assert!(packed(&mut packer, &[], true).is_empty());
     }
 
     #[test]
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn a_jump_leaves_nothing_behind() {
         let mut packer = packer();
-        assert_eq!(packed(&mut packer, &[("aa", false)], false), []);
+        assert!(packed(&mut packer, &[("aa", false)], false).is_empty());
         let mut seen = Vec::new();
         packer.jump(20, &mut |bytes| seen.push(Datagram::decode(bytes).expect("a datagram").header.sequence));
         assert_eq!(seen, [7]);
