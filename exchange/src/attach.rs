@@ -38,7 +38,7 @@ pub fn attach(config: &Config, role: Role, streams: &[&str]) -> Result<Region> {
         }
         if said.is_none_or(|said| said.elapsed() >= SAY) {
             said = Some(Instant::now());
-            say(&json!({ "role": role.name(), "event": "waiting", "for": missing }));
+            say(&json!({ "role": role.name(), "report": "waiting", "for": missing }));
         }
         std::thread::sleep(NAP);
     }

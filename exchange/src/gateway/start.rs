@@ -63,7 +63,7 @@ fn read_reports(reports: &mut RecordedConsumer, users: &mut Users, records: &mut
         count += polled.count as u64;
         if said.elapsed() >= SAY {
             said = Instant::now();
-            say(&json!({ "role": Role::Gateway.name(), "event": "reading", "reports": count }));
+            say(&json!({ "role": Role::Gateway.name(), "report": "reading", "reports": count }));
         }
     }
 }

@@ -1,23 +1,25 @@
-//! Stand: a gateway in a folder of its own, with a matcher behind it that can be held.
+//! Stand: an exchange in a folder of its own.
 //!
-//! The matcher here is a thread: the book of the journal, fed from `orders`, speaking through the same `output` as the
-//! real one; `Recorder` keeps the logs. It can be held, which the real one cannot, so that orders stay in flight for as
-//! long as a test likes. The gateway is the real one, on a thread or, where it is to be killed, in a process.
+//! The matcher is a process; while it is stopped (SIGSTOP) orders stay in flight for as long as a test likes. The gateway
+//! is on a thread, or, where it is to be killed, a process too.
 
+use rustix::process::{Pid, Signal};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tailrace_core::book::record::KeptReport;
-use tailrace_core::recorded::{RecordedConsumer, RecordedOptions, Recorder, RecorderOptions};
-use tailrace_core::region::{ChannelOptions, CreateOptions, From, HandleOptions, Kind, Producer, Region};
+use tailrace_core::recorded::{RecordedConsumer, RecordedOptions};
+use tailrace_core::region::{From, OpenOptions, Region};
 use tailrace_exchange::agent::Agent;
 use tailrace_exchange::config::Config;
 use tailrace_exchange::gateway::Gateway;
-use tailrace_exchange::output::{Origin, Sink};
-use tailrace_exchange::replica::{Entry, Replica};
 
 /// Longer than anything takes that is not broken, on a machine that does something else too.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -97,51 +99,84 @@ fn configure(folder: &Path, choices: &Choices) -> PathBuf {
     path
 }
 
-/// What the thread of the matcher is told, and tells.
-#[derive(Default)]
-struct Signals {
-    stop: AtomicBool,
-    hold: AtomicBool,
-    /// Commands taken.
-    taken: AtomicU64,
+/// A process of the exchange.
+pub struct Part {
+    child: Child,
+    /// What its `ready` line says.
+    pub ready: Value,
+    lines: Receiver<Value>,
 }
 
-/// Writes reports; market data is nobody's here.
-struct Reports<'a>(&'a mut Producer);
-
-impl Sink for Reports<'_> {
-    fn report(&mut self, bytes: &[u8; KeptReport::SIZE], _origin: Origin) {
-        self.0.send(bytes, 3, Some(PATIENCE)).expect("room for a report");
-    }
-
-    fn market(&mut self, _bytes: &[u8], _origin: Origin) {}
-}
-
-fn consume(mut orders: RecordedConsumer, mut reports: Producer, signals: &Signals) {
-    let mut replica: Option<Replica> = None;
-    while !signals.stop.load(Ordering::Relaxed) {
-        if signals.hold.load(Ordering::Relaxed) || !orders.wait(Some(Duration::from_millis(5))).expect("to wait") {
-            std::thread::sleep(Duration::from_micros(200));
-            continue;
-        }
-        let batch = orders.poll(256).expect("to read");
-        for record in batch.iter() {
-            let entry = Entry {
-                sequence: record.sequence,
-                timestamp_ns: record.timestamp_ns,
-                flags: 0,
-                payload: record.payload,
-            };
-            match &mut replica {
-                None => replica = Some(Replica::open(&entry).expect("an opening")),
-                Some(replica) => {
-                    let mut sink = Reports(&mut reports);
-                    replica.take(&entry, &mut sink).expect("the next command");
-                    replica.go_on(&mut sink);
+impl Part {
+    /// Starts one, and waits until it is ready.
+    pub fn start(config: &Path, role: &str) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_tailrace-exchange"))
+            .args(["run", "--status", "20", "--config"])
+            .arg(config)
+            .arg(role)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a process");
+        let (sender, lines) = channel();
+        let out = BufReader::new(child.stdout.take().expect("a pipe"));
+        std::thread::spawn(move || {
+            for line in out.lines().map_while(Result::ok) {
+                let Ok(value) = serde_json::from_str(&line) else { panic!("no JSON: {line}") };
+                if sender.send(value).is_err() {
+                    break;
                 }
             }
-            signals.taken.fetch_add(1, Ordering::Relaxed);
+        });
+        let mut part = Self { child, ready: Value::Null, lines };
+        part.ready = part.line("ready");
+        part
+    }
+
+    /// The next line of this kind.
+    pub fn line(&mut self, report: &str) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let line = self.lines.recv_timeout(left).unwrap_or_else(|_| panic!("no {report:?} line in time"));
+            if line["report"] == report {
+                return line;
+            }
         }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.ready["listen"].as_str().and_then(|listen| listen.parse().ok()).expect("an address")
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        let id = Pid::from_child(&self.child);
+        rustix::process::kill_process(id, signal).expect("it is there");
+    }
+
+    /// Kills it, and waits until it is gone.
+    pub fn kill(mut self) {
+        self.end();
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub fn stop(mut self) -> Value {
+        self.signal(Signal::TERM);
+        let closed = self.line("closed");
+        assert!(self.child.wait().expect("it ends").success());
+        closed
+    }
+
+    fn end(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
@@ -149,54 +184,30 @@ fn consume(mut orders: RecordedConsumer, mut reports: Producer, signals: &Signal
 pub struct Stand {
     pub config: Config,
     pub config_path: PathBuf,
-    signals: Arc<Signals>,
-    matcher: Option<JoinHandle<()>>,
-    recorders: Vec<Recorder>,
-    pub region: Region,
-    _folder: tempfile::TempDir,
+    pub matcher: Part,
+    pub folder: tempfile::TempDir,
 }
 
 impl Stand {
-    /// Streams, logs, and a matcher at work.
+    /// A matcher at work.
     pub fn new(choices: &Choices) -> Self {
         let folder = tempfile::tempdir_in("/dev/shm").expect("a folder");
         let config_path = configure(folder.path(), choices);
         let config = Config::read(&config_path).expect("a configuration");
-        let region = Region::create(&config.region, &CreateOptions::default()).expect("a region");
-        let mut recorders = Vec::new();
-        for (stream, capacity) in [("orders", config.streams.orders), ("reports", config.streams.reports)] {
-            let options = ChannelOptions {
-                kind: Kind::Stream,
-                recorded: true,
-                exclusive_producer: true,
-                capacity,
-                ..ChannelOptions::default()
-            };
-            region.create_channel(stream, &options).expect("a stream");
-            let log = Recorder::start(&region, stream, config.log(stream), &RecorderOptions::default());
-            recorders.push(log.expect("a recorder"));
-        }
-        let mut first = region.open_producer("orders", &HandleOptions::default()).expect("a producer");
-        assert!(first.write(&config.book.opening(7).encode(), 35).expect("to write"));
-        first.close();
-        let options = RecordedOptions { from: From::Oldest, ..RecordedOptions::default() };
-        let orders = RecordedConsumer::open(&region, "orders", &options).expect("a consumer");
-        let reports = region.open_producer("reports", &HandleOptions::default()).expect("a producer");
-        let signals = Arc::new(Signals::default());
-        let its = Arc::clone(&signals);
-        let matcher = std::thread::spawn(move || consume(orders, reports, &its));
-        Self { config, config_path, signals, matcher: Some(matcher), recorders, region, _folder: folder }
+        let matcher = Part::start(&config_path, "matcher");
+        Self { config, config_path, matcher, folder }
     }
 
     /// From now on commands stay in flight, or are matched again.
     pub fn hold(&self, is_held: bool) {
-        self.signals.hold.store(is_held, Ordering::Relaxed);
+        self.matcher.signal(if is_held { Signal::STOP } else { Signal::CONT });
     }
 
     /// Every command that is in `orders`, in order; the opening is none.
     pub fn commands(&self) -> Vec<Vec<u8>> {
+        let region = Region::open(&self.config.region, &OpenOptions::default()).expect("a region");
         let options = RecordedOptions { from: From::Oldest, ..RecordedOptions::default() };
-        let mut orders = RecordedConsumer::open(&self.region, "orders", &options).expect("a consumer");
+        let mut orders = RecordedConsumer::open(&region, "orders", &options).expect("a consumer");
         let mut commands = Vec::new();
         while orders.wait(Some(Duration::from_millis(50))).expect("to wait") {
             let batch = orders.poll(1 << 12).expect("to read");
@@ -213,26 +224,18 @@ impl Stand {
     pub fn gateway(&self) -> Running {
         Running::start(&self.config)
     }
-}
 
-impl Drop for Stand {
-    fn drop(&mut self) {
-        self.signals.stop.store(true, Ordering::Relaxed);
-        let matched = self.matcher.take().map(JoinHandle::join);
-        for recorder in &mut self.recorders {
-            let _ = recorder.close();
-        }
-        if !std::thread::panicking() {
-            assert!(matches!(matched, Some(Ok(()))), "the matcher failed");
-        }
+    /// A gateway in a process of its own.
+    pub fn gateway_process(&self) -> Part {
+        Part::start(&self.config_path, "gateway")
     }
 }
 
 /// A gateway on a thread.
 pub struct Running {
-    pub address: std::net::SocketAddr,
+    pub address: SocketAddr,
     stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<serde_json::Value>>,
+    thread: Option<JoinHandle<Value>>,
 }
 
 impl Running {
@@ -257,7 +260,7 @@ impl Running {
     }
 
     /// Ends it in good order; its last status.
-    pub fn stop(mut self) -> serde_json::Value {
+    pub fn stop(mut self) -> Value {
         self.stop.store(true, Ordering::Relaxed);
         let thread = self.thread.take().expect("stopped once");
         thread.join().expect("the gateway did not fail")
