@@ -102,8 +102,8 @@ class KernelCounters:
 class Kernel:
     """A kernel that can run. Used by one thread at a time.
 
-    Raises UnsupportedError without `wasmtime`, ArgumentError for a file that is no built kernel, KernelError when it ends
-    while it starts.
+    Raises UnsupportedError without `wasmtime`, ArgumentError for a file that is no built kernel, KernelError when it
+    ends while it starts.
     """
 
     def __init__(
@@ -127,7 +127,8 @@ class Kernel:
         """What it makes; a filter keeps what it reads."""
         self.capacity = capacity
         """Most records of a batch."""
-        self._answer: np.dtype[Any] = _ADDRESS if self.output is None or self.kind == "filter" else self.output
+        makes = self.output if self.kind != "filter" else None
+        self._answer: np.dtype[Any] = _ADDRESS if makes is None else np.dtype((np.void, makes.itemsize))
         self._staging = int(about["pages"]) * _PAGE
         self._out = self._staging + _rounded(capacity * self.record.itemsize)
         pages = (self._out + _rounded(capacity * self._answer.itemsize)) // _PAGE
@@ -135,7 +136,8 @@ class Kernel:
         self._counters = KernelCounters()
         self._ended: KernelError | None = None
         self._engine = _Engine(module, pages, self.name)
-        self._records: Array = self._engine.array(self.record, self._staging, capacity)
+        # Rows of plain bytes: numpy copies structures field by field, and not what is between the fields.
+        self._rows: Array = self._engine.array(np.dtype((np.void, self.record.itemsize)), self._staging, capacity)
         self._answers: Array = self._engine.array(self._answer, self._out, capacity)
 
     @property
@@ -152,7 +154,7 @@ class Kernel:
         return f"<Kernel {self.name}: {self.kind}>"
 
     def run(self, records: Batch | Array) -> Array:
-        """What it keeps, or makes, of a batch of messages or of an array of `record`; an array that belongs to the caller.
+        """What it keeps, or makes, of a batch of messages or of an array of `record`: an array of the caller's own.
 
         Raises KernelError when that ends it, ClosedError when it has ended before, CorruptError when a message is no
         record, TooLargeError for more records than `capacity`.
@@ -162,7 +164,7 @@ class Kernel:
         began = time.perf_counter_ns()
         count = len(records)
         if count > self.capacity:
-            raise TooLargeError(f"{count} records for a kernel with a capacity of {self.capacity}; give it a larger one")
+            raise TooLargeError(f"{count} records for a kernel with room for {self.capacity}; give it more capacity")
         self._fill(records, count)
         if self.kind == "map":
             self._answers[:count] = np.zeros((), self._answer)
@@ -183,10 +185,10 @@ class Kernel:
         if not isinstance(records, Batch):
             if records.dtype != self.record:
                 raise ArgumentError(f"these records are {records.dtype}; the kernel reads {self.record}")
-            self._records[:count] = records
+            self._rows[:count] = np.ascontiguousarray(records).view(self._rows.dtype)
             return
         try:
-            records.as_numpy(self.record, out=self._records)
+            records.as_numpy(self._rows.dtype, out=self._rows)
         except ArgumentError as error:
             raise CorruptError(f'a message of the batch is no record of the kernel "{self.name}": {error}') from error
 
@@ -204,13 +206,14 @@ class Kernel:
 
     def _found(self, kept: int, count: int) -> Array:
         if self.kind != "filter":
-            return self._answers[:kept].copy()
+            made: Array = self._answers[:kept].copy().view(self.output)
+            return made
         indexes, rest = np.divmod(self._answers[:kept].astype(np.int64) - self._staging, self.record.itemsize)
         if rest.any() or (indexes < 0).any() or (indexes >= count).any():
             raise KernelError(
                 f'the kernel "{self.name}" has kept a record at an address where there is none', self.name, "answer"
             )
-        found: Array = self._records[indexes]
+        found: Array = self._rows[indexes].view(self.record)
         return found
 
     def _end(self, reason: Reason, what: str, record: int | None) -> KernelError:
@@ -230,7 +233,7 @@ class _Engine:
             raise UnsupportedError(
                 "kernels need the package wasmtime (50 or newer), which could not be loaded"
             ) from error
-        self.failures = (wasmtime.Trap, wasmtime.WasmtimeError, _Abort)
+        self.failures = (wasmtime.Trap, wasmtime.WasmtimeError, _AbortedError)
         config = wasmtime.Config()
         config.consume_fuel = True
         config.shared_memory = False
@@ -249,16 +252,17 @@ class _Engine:
             self._budget: Any = exports["tailrace.budget"]
             self._refused: Any = exports["tailrace.refused"]
             self._at: Any = exports.get("at")
-        except (wasmtime.Trap, _Abort) as error:
+        except (wasmtime.Trap, _AbortedError) as error:
             what = f'the kernel "{name}" could not be started: {error}'
-            raise KernelError(what, name, "abort" if isinstance(error, _Abort) else "trap") from error
+            raise KernelError(what, name, "abort" if isinstance(error, _AbortedError) else "trap") from error
         except (wasmtime.WasmtimeError, KeyError) as error:
             raise ArgumentError(f"this is no kernel: {error}; build it with tailrace kernel build") from error
 
     def array(self, dtype: np.dtype[Any], start: int, count: int) -> Array:
         """A part of the memory; the memory lives as long as the engine, and never moves."""
-        length = count * dtype.itemsize
-        return np.frombuffer(self._memory.get_buffer_ptr(self._store, length, start), dtype, count)
+        part = self._memory.get_buffer_ptr(self._store, count * dtype.itemsize, start)
+        array: Array = np.ndarray((count,), dtype, memoryview(part).cast("B"))
+        return array
 
     @property
     def budget(self) -> int:
@@ -282,7 +286,7 @@ class _Engine:
 
     def reason(self, error: BaseException, budget: int) -> tuple[Reason, str]:
         """Why it failed."""
-        if isinstance(error, _Abort):
+        if isinstance(error, _AbortedError):
             return "abort", str(error)
         if self.budget < 0 or "all fuel consumed" in str(error):
             return "budget", f"it has used up its budget of {budget} turns"
@@ -291,7 +295,7 @@ class _Engine:
         return "trap", getattr(error, "message", str(error)).strip().splitlines()[-1].strip()
 
     def _abort(self, message: int, file: int, line: int, column: int) -> None:
-        raise _Abort(f"abort: {self._text(message)} at {self._text(file)}:{line}:{column}")
+        raise _AbortedError(f"abort: {self._text(message)} at {self._text(file)}:{line}:{column}")
 
     def _text(self, address: int) -> str:
         """A string of AssemblyScript: UTF-16, its bytes four bytes before it."""
@@ -303,7 +307,7 @@ class _Engine:
         return memory.read(self._store, start, min(start + length, size)).decode("utf-16-le", "replace")
 
 
-class _Abort(Exception):
+class _AbortedError(Exception):
     """The kernel called abort."""
 
 
