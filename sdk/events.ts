@@ -22,6 +22,11 @@ export type Reason = keyof typeof REASONS;
 
 const REASON_NAMES = new Map(Object.entries(REASONS).map(([name, number]) => [number, name as Reason]));
 
+/** The name of a reason's number. */
+export function reasonOf(number: number): Reason {
+  return REASON_NAMES.get(number as 0)!;
+}
+
 /** Memory that events are written into; a multiple of 64 bytes. */
 export class EventChunk {
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -63,7 +68,7 @@ export class BookEvent {
 
   /** Why, in a word. */
   get reason(): Reason {
-    return REASON_NAMES.get(this.#chunk.bytes[this.#at + 2] as 0)!;
+    return reasonOf(this.#chunk.bytes[this.#at + 2]!);
   }
 
   #has(flag: number): boolean {

@@ -69,6 +69,11 @@ export class Inbox<T> {
     this.#tellEnd();
   }
 
+  /** Throws what ended it. */
+  throwIfEnded(): void {
+    if (typeof this.#end === 'object') throw this.#end.error;
+  }
+
   #tellEnd(): void {
     const reader = this.#reader;
     if (reader === undefined || this.#end === undefined) return;
