@@ -41,13 +41,15 @@ export class Relay {
   #burst = 0;
   #client = 0;
   #asker = 0;
+  /** Where the publisher hears requests. */
+  asked = 0;
 
   private constructor(roll: Dice, weather: Weather) {
     this.#roll = roll;
     this.weather = weather;
   }
 
-  /** Stands before a publisher whose requests are heard on this port. */
+  /** Stands before a publisher that hears requests on this port. */
   static async start(asked: number, roll: Dice, weather: Weather): Promise<Relay> {
     const relay = new Relay(roll, weather);
     for (const socket of [relay.#feed, relay.#requests, relay.#answers]) {
@@ -55,10 +57,11 @@ export class Relay {
       await once(socket, 'listening');
       socket.setRecvBufferSize(8 << 20);
     }
+    relay.asked = asked;
     relay.#feed.on('message', (bytes) => relay.#pass(relay.#feed, bytes, () => relay.#client));
     relay.#requests.on('message', (bytes, { port }) => {
       relay.#asker = port;
-      relay.#pass(relay.#answers, bytes, () => asked);
+      relay.#pass(relay.#answers, bytes, () => relay.asked);
     });
     relay.#answers.on('message', (bytes) => relay.#pass(relay.#requests, bytes, () => relay.#asker));
     return relay;

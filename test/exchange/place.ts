@@ -1,0 +1,170 @@
+/**
+ * Place: a whole exchange for one test, in processes of its own, a folder of its own and a region of its own. Each part
+ * can be killed and started again, on the ports that it had. Nothing of it is left behind.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { type ExchangeConfig, type Role, tokenHash } from '../../sdk/exchange/config.ts';
+import { ROLES } from '../../sdk/exchange/parts.ts';
+import { program } from '../../sdk/exchange/program.ts';
+import { scratch } from '../scratch.ts';
+
+/** Long enough for a machine that does ten other things. */
+const PATIENCE_MS = 30_000;
+const STATUS_MS = 50;
+
+/** Who may trade here; the token of each is his name. */
+export const USERS = ['alice', 'bob', 'carol', 'dave'] as const;
+
+/** A line that a part has said. */
+// biome-ignore lint/suspicious/noExplicitAny: each part has fields of its own, and each test says what it expects
+type Line = Record<string, any>;
+
+/** One process. */
+class Part {
+  readonly process: ChildProcess;
+  ready: Line | undefined;
+  latest: Line | undefined;
+  errors = '';
+
+  constructor(role: Role, config: string) {
+    const words = ['run', '--config', config, '--status', `${STATUS_MS}`, '--leash', role];
+    this.process = spawn(program(), words, { stdio: ['pipe', 'pipe', 'pipe'] });
+    this.process.stdin?.on('error', () => {});
+    this.process.stderr?.on('data', (bytes: Buffer) => {
+      this.errors += bytes;
+    });
+    createInterface(this.process.stdout!).on('line', (text) => {
+      const line: Line = JSON.parse(text);
+      if (line.report === 'ready') this.ready = line;
+      else this.latest = line;
+    });
+  }
+
+  get hasEnded(): boolean {
+    return this.process.exitCode !== null || this.process.signalCode !== null;
+  }
+
+  async end(how: 'leave' | NodeJS.Signals): Promise<void> {
+    if (this.hasEnded) return;
+    const exited = once(this.process, 'exit');
+    if (how === 'leave') this.process.stdin?.end();
+    else this.process.kill(how);
+    const late = setTimeout(() => this.process.kill('SIGKILL'), PATIENCE_MS);
+    await exited;
+    clearTimeout(late);
+  }
+}
+
+/** What differs from an ordinary exchange. */
+export interface PlaceOptions {
+  /** Where the publisher sends. */
+  feed: string[];
+  changes?: Partial<Omit<ExchangeConfig, 'region' | 'data' | 'publisher'>>;
+}
+
+/** A whole exchange. */
+export class Place implements AsyncDisposable {
+  readonly folder = mkdtempSync(join(tmpdir(), 'tailrace-exchange-'));
+  readonly config: ExchangeConfig;
+  readonly #file = join(this.folder, 'exchange.json');
+  readonly #parts = new Map<Role, Part>();
+
+  private constructor(config: ExchangeConfig) {
+    this.config = { ...config, region: scratch(), data: join(this.folder, 'data') };
+    writeFileSync(this.#file, JSON.stringify(this.config));
+  }
+
+  /** Starts all parts. */
+  static async start({ feed, changes = {} }: PlaceOptions): Promise<Place> {
+    const [gateway, snapshot, requests] = [await freePort(), await freePort(), await freeUdpPort()];
+    const place = new Place({
+      region: '',
+      data: '',
+      book: { slot_count: 1 << 16, account_count: 16, band_ticks: 1_024 },
+      streams: { orders: 1 << 12, reports: 1 << 13, market: 1 << 13 },
+      gateway: { listen: `127.0.0.1:${gateway}` },
+      publisher: { feed, requests: `127.0.0.1:${requests}`, heartbeat_ms: 20 },
+      snapshot: { listen: `127.0.0.1:${snapshot}`, every_commands: 1_000 },
+      users: USERS.map((user, index) => ({ user, token_sha256: tokenHash(user), account: index + 1 })),
+      ...changes,
+    });
+    try {
+      for (const role of ROLES) await place.start(role);
+    } catch (error) {
+      await place[Symbol.asyncDispose]();
+      throw error;
+    }
+    return place;
+  }
+
+  get gateway(): string {
+    return this.config.gateway.listen;
+  }
+
+  get requests(): string {
+    return this.config.publisher.requests;
+  }
+
+  get snapshots(): string {
+    return this.config.snapshot.listen;
+  }
+
+  /** Starts a part, and waits until it is ready. */
+  async start(role: Role): Promise<void> {
+    const part = new Part(role, this.#file);
+    this.#parts.set(role, part);
+    await until(() => part.ready !== undefined || part.hasEnded, `${role} is ready`);
+    if (part.ready === undefined) throw new Error(`${role} ended: ${part.errors}`);
+  }
+
+  /** The last status of a part. */
+  status(role: Role): Line {
+    return this.#parts.get(role)?.latest ?? {};
+  }
+
+  /** Ends a part: in good order, or by a signal. */
+  async end(role: Role, how: 'leave' | NodeJS.Signals = 'leave'): Promise<void> {
+    await this.#parts.get(role)?.end(how);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const role of ['gateway', 'matcher', 'publisher', 'shadow'] as const) await this.end(role);
+    rmSync(this.config.region, { force: true });
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** Waits until `is` says so; throws after half a minute. */
+export async function until(is: () => boolean, what: string = `${is}`): Promise<void> {
+  const end = performance.now() + PATIENCE_MS;
+  while (!is()) {
+    if (performance.now() > end) throw new Error(`not within ${PATIENCE_MS} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
+
+/** A port that was free a moment ago; whoever is killed and comes back needs the same again. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+async function freeUdpPort(): Promise<number> {
+  const socket = createSocket('udp4').bind(0, '127.0.0.1');
+  await once(socket, 'listening');
+  const { port } = socket.address();
+  socket.close();
+  await once(socket, 'close');
+  return port;
+}
