@@ -4,7 +4,7 @@
 //! for, and whether an id was answered before. Everything else is the matcher's to refuse, so that the journal has it.
 
 use super::Gateway;
-use super::frame::{Frame, size_from_client};
+use super::frame::{FRAME_MAX, Frame, size_from_client};
 use super::line::Brought;
 use super::session::{Cause, Stage};
 use super::user::{account_of, word};
@@ -39,24 +39,27 @@ impl Glance {
 }
 
 impl Gateway {
-    /// Reads every session that has something, once, as long as `orders` has room.
+    /// Reads every session that has something, once, and those with orders only while there is room for them.
     pub(super) fn hear(&mut self) -> Result<usize> {
         let mut worked = self.hear_control()?;
         let mut input = std::mem::take(&mut self.input);
         for _ in 0..self.sessions.ready_count() {
-            if !self.outbox.is_empty() {
-                break;
-            }
             let Some(place) = self.sessions.next_ready() else { break };
-            let now = self.now;
+            let (now, is_held) = (self.now, !self.outbox.is_empty());
             let Some(session) = self.sessions.get(place) else { continue };
+            // A login needs no room in `orders`; what comes behind it stays where it is.
+            let most = if session.stage == Stage::Fresh { FRAME_MAX } else { input.len() };
             if session.past.is_full() {
                 // It asked for more answers than it gets at once; that is no silence.
                 session.heard = now;
                 self.sessions.set_ready(place);
                 continue;
             }
-            match session.line.read(&mut input) {
+            if is_held && matches!(session.stage, Stage::Live(_)) {
+                self.sessions.set_ready(place);
+                continue;
+            }
+            match session.line.read(&mut input[..most]) {
                 Brought::Nothing => continue,
                 Brought::End => {
                     self.end(place, Cause::Closed);

@@ -129,12 +129,7 @@ impl Gateway {
     /// Ends a session in good order: what was said to it is sent first.
     pub(super) fn dismiss(&mut self, place: usize, cause: Cause) {
         self.leave(place, cause);
-        let now = self.now;
-        if let Some(session) = self.sessions.get(place) {
-            session.stage = Stage::Closing;
-            session.since = now;
-            self.sessions.set_dirty(place);
-        }
+        self.sessions.close(place, self.now);
     }
 
     /// Ends a session at once.

@@ -176,7 +176,7 @@ impl Gateway {
             };
             accepted += 1;
             self.counts.accepted += 1;
-            let is_full = self.sessions.count() >= self.sessions_max && !self.make_room();
+            let is_full = self.sessions.open_count() >= self.sessions_max && !self.make_room();
             if is_full && self.sessions.count() >= self.sessions_max + REFUSED_MAX {
                 self.counts.end(Cause::Full);
                 continue;
@@ -251,10 +251,9 @@ impl Gateway {
         for place in self.sessions.places() {
             let (now, deaf) = (self.now, self.deaf);
             let Some(session) = self.sessions.get(place) else { continue };
-            let passed = now - session.since;
             match session.stage {
-                Stage::Fresh if passed > LOGIN_NS => self.end(place, Cause::Late),
-                Stage::Closing if passed > LEAVE_NS => self.end(place, Cause::Closed),
+                Stage::Fresh if now - session.since.max(deaf) > LOGIN_NS => self.end(place, Cause::Late),
+                Stage::Closing if now - session.since > LEAVE_NS => self.end(place, Cause::Closed),
                 Stage::Live(_) if now - session.heard.max(deaf) > 3 * session.heartbeat_ns => {
                     self.end(place, Cause::Silent);
                 }

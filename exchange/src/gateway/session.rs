@@ -87,12 +87,29 @@ pub struct Sessions {
     /// Places that may have something to send.
     dirty: Vec<usize>,
     last_serial: u64,
+    closing: usize,
 }
 
 impl Sessions {
     /// How many there are.
     pub fn count(&self) -> usize {
         self.list.len() - self.free.len()
+    }
+
+    /// How many there are that were not sent away.
+    pub fn open_count(&self) -> usize {
+        self.count() - self.closing
+    }
+
+    /// Everything was said to the one at `place`, as of `now`.
+    pub fn close(&mut self, place: usize, now: u64) {
+        if let Some(session) = self.get(place)
+            && std::mem::replace(&mut session.stage, Stage::Closing) != Stage::Closing
+        {
+            session.since = now;
+            self.closing += 1;
+            self.set_dirty(place);
+        }
     }
 
     /// Places, used or not.
@@ -146,6 +163,7 @@ impl Sessions {
     pub fn take(&mut self, place: usize) -> Option<Box<Session>> {
         let session = self.list.get_mut(place)?.take()?;
         self.free.push(place);
+        self.closing -= usize::from(session.stage == Stage::Closing);
         Some(session)
     }
 

@@ -15,6 +15,7 @@ pub enum Said {
     Report(ExecutionReport),
     Welcome(LoginReply),
     Heartbeat,
+    Logout,
     /// The connection has ended.
     End,
 }
@@ -23,6 +24,8 @@ pub enum Said {
 pub struct Client {
     pub stream: TcpStream,
     pub account: u32,
+    /// Of its orders; by default far enough below everybody's who sells.
+    pub price: i64,
     /// What came and was not looked at.
     bytes: Vec<u8>,
 }
@@ -36,9 +39,13 @@ pub fn login(account: u32) -> Login {
 impl Client {
     /// A connection that has said nothing.
     pub fn connect(address: SocketAddr, account: u32) -> Self {
-        let stream = TcpStream::connect(address).expect("a connection");
+        Self::over(TcpStream::connect(address).expect("a connection"), account)
+    }
+
+    /// The same over a socket of any kind.
+    pub fn over(stream: TcpStream, account: u32) -> Self {
         stream.set_nodelay(true).expect("an option");
-        Self { stream, account, bytes: Vec::new() }
+        Self { stream, account, price: 100, bytes: Vec::new() }
     }
 
     /// A session of this account, from the next report on.
@@ -66,9 +73,9 @@ impl Client {
         self.stream.write_all(bytes).expect("sent");
     }
 
-    /// The bytes of a limit order that buys below, or sells above, everybody else.
+    /// The bytes of an order that rests.
     pub fn order(&self, id: u64) -> [u8; NewOrder::SIZE] {
-        self.limit(id, SIDE_BUY, 100 + i64::from(self.account), 10)
+        self.limit(id, SIDE_BUY, self.price, 10)
     }
 
     /// The bytes of a limit order.
@@ -86,7 +93,7 @@ impl Client {
 
     /// The bytes of a replace that asks for another total.
     pub fn replace(&self, client_order_id: u64, new_client_order_id: u64, quantity: u64) -> [u8; Replace::SIZE] {
-        let (account, price) = (self.account, 100 + i64::from(self.account));
+        let (account, price) = (self.account, self.price);
         Replace { account, client_order_id, new_client_order_id, price, quantity, ..Replace::BLANK }.encode()
     }
 
@@ -159,6 +166,20 @@ impl Client {
         report
     }
 
+    /// The same with all ids from 1 to `last`.
+    pub fn prove_alive_up_to(&mut self, last: u64) {
+        for id in 1..=last {
+            self.prove_alive(id);
+        }
+    }
+
+    /// The same with the next id after `last`, which may still be on its way.
+    pub fn prove_alive_after(&mut self, last: u64) {
+        let order = self.order(last + 1);
+        self.send(&order);
+        while self.report().client_order_id != last + 1 {}
+    }
+
     /// Says that it is there.
     pub fn beat(&mut self) {
         self.send(&Heartbeat::BLANK.encode());
@@ -191,6 +212,7 @@ fn first(bytes: &[u8]) -> Option<(Said, usize)> {
     let said = match message[0] {
         ExecutionReport::TYPE => Said::Report(ExecutionReport::decode(message.try_into().expect("48 bytes"))),
         LoginReply::TYPE => Said::Welcome(LoginReply::decode(message.try_into().expect("32 bytes"))),
+        Logout::TYPE if message == Logout::BLANK.encode() => Said::Logout,
         Heartbeat::TYPE if message == Heartbeat::BLANK.encode() => Said::Heartbeat,
         other => panic!("a message of type {other}"),
     };

@@ -6,5 +6,11 @@
 #![cfg(target_os = "linux")]
 
 mod client;
+mod offenders;
+mod operator;
 mod ordinary;
+mod pressure;
+mod resume;
+mod sessions;
 mod stand;
+mod witness;

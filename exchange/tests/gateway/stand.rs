@@ -185,7 +185,7 @@ pub struct Stand {
     pub config: Config,
     pub config_path: PathBuf,
     pub matcher: Part,
-    pub folder: tempfile::TempDir,
+    _folder: tempfile::TempDir,
 }
 
 impl Stand {
@@ -195,12 +195,17 @@ impl Stand {
         let config_path = configure(folder.path(), choices);
         let config = Config::read(&config_path).expect("a configuration");
         let matcher = Part::start(&config_path, "matcher");
-        Self { config, config_path, matcher, folder }
+        Self { config, config_path, matcher, _folder: folder }
     }
 
     /// From now on commands stay in flight, or are matched again.
     pub fn hold(&self, is_held: bool) {
         self.matcher.signal(if is_held { Signal::STOP } else { Signal::CONT });
+    }
+
+    /// Kills the matcher, stopped or not.
+    pub fn kill_matcher(&mut self) {
+        self.matcher.end();
     }
 
     /// Every command that is in `orders`, in order; the opening is none.

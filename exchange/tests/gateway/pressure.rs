@@ -1,0 +1,61 @@
+//! When `orders` has no room, clients wait, and lose nothing.
+
+use super::client::{Client, framed, login};
+use super::stand::{Choices, PATIENCE, Stand};
+use std::time::Duration;
+use tailrace_core::book::EXEC_ACCEPTED;
+use tailrace_core::book::session::{LOGIN_CANCEL_ON_DISCONNECT, Login};
+
+#[test]
+fn a_full_ring_holds_clients_back_and_loses_nothing() {
+    const CLIENTS: u32 = 8;
+    const ORDERS: u64 = 2_000;
+    let stand = Stand::new(&Choices { users: CLIENTS + 2, order_slots: 64, ..Choices::default() });
+    let gateway = stand.gateway();
+    // Its heartbeats cannot be heard while the ring is full, and that is not its fault.
+    let beat = Login { heartbeat_ms: 100, ..login(CLIENTS) };
+    let (mut quiet, _) = Client::with(gateway.address, &beat);
+    // Its mass cancel has to wait, and is not forgotten.
+    let (mut leaver, _) =
+        Client::with(gateway.address, &Login { flags: LOGIN_CANCEL_ON_DISCONNECT, ..login(CLIENTS + 1) });
+    leaver.prove_alive(1);
+    stand.hold(true);
+    let address = gateway.address;
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|account| {
+            let mut client = Client::log_in(address, account);
+            let frames: Vec<u8> = (1..=ORDERS).flat_map(|id| framed(&client.order(id))).collect();
+            std::thread::spawn(move || {
+                client.send_bytes(&frames);
+                for id in 1..=ORDERS {
+                    let report = client.report();
+                    assert_eq!((report.exec_type, report.client_order_id, report.sequence), (EXEC_ACCEPTED, id, id));
+                }
+            })
+        })
+        .collect();
+    std::thread::sleep(Duration::from_millis(200));
+    leaver.leave();
+    for _ in 0..16 {
+        quiet.beat();
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    stand.hold(false);
+    for client in clients {
+        client.join().expect("it got all its reports");
+    }
+    quiet.beat();
+    quiet.prove_alive(1);
+    let end = std::time::Instant::now() + PATIENCE;
+    loop {
+        let (mut client, _) = Client::with(gateway.address, &Login { next_report: 1, ..login(CLIENTS + 1) });
+        if client.reports(3)[2].exec_type == 7 {
+            break;
+        }
+        assert!(std::time::Instant::now() < end, "the mass cancel was forgotten");
+    }
+    let status = gateway.stop();
+    assert!(status["full"].as_u64() > Some(0), "{status}");
+    assert_eq!(status["orders_in"], u64::from(CLIENTS) * ORDERS + 3);
+    assert_eq!(status["ended"]["silent"], 0);
+}
