@@ -8,6 +8,8 @@ const { size: BYTES, fields: FIELDS } = MESSAGES.ExecutionReport;
 
 /** One report. */
 export class ExecutionReport {
+  /** Its 48 bytes, as they came. */
+  readonly bytes: Uint8Array;
   /** `EXEC_*`: the kind of report. */
   readonly execType: number;
   /** Why, in a word. */
@@ -34,6 +36,7 @@ export class ExecutionReport {
 
   /** Reads the bytes of a report. */
   constructor(bytes: Uint8Array) {
+    this.bytes = bytes;
     const view = new DataView(bytes.buffer, bytes.byteOffset, BYTES);
     const flags = view.getUint8(FIELDS.flags.offset);
     this.execType = view.getUint8(FIELDS.execType.offset);

@@ -5,22 +5,23 @@
  * its id falls to; an execution becomes an immediate-or-cancel order of the taker against the price at which the resting
  * order was hit. Matching in time order then picks the order that the row names, if everything before it came true.
  */
+
+import type { Side } from '../../book.ts';
 import { EventType, emptyRecord, type OrderRecord, type Source } from '../../pipeline/record.ts';
-import { ORDER_GTC, ORDER_IOC, ORDER_LIMIT, SIDE_BUY, SIDE_SELL } from '../../wire.ts';
 
 /** One command, without the id of whoever sends it. */
 export type Action =
-  | { kind: 'new'; account: number; order: number; side: number; orderType: number; price: number; quantity: number }
+  | { kind: 'new'; account: number; order: number; side: Side; lasting: 'gtc' | 'ioc'; price: number; quantity: number }
   | { kind: 'reduce'; account: number; order: number; price: number; by: number }
   | { kind: 'cancel'; account: number; order: number };
 
 /** Turns rows into commands. The first account is the taker's; the others share the resting orders. */
 export class Orders {
-  readonly #source: Source;
+  readonly #source: Pick<Source, 'next'>;
   readonly #row: OrderRecord = emptyRecord();
   readonly #makers: number;
 
-  constructor(source: Source, accounts: number) {
+  constructor(source: Pick<Source, 'next'>, accounts: number) {
     this.#source = source;
     this.#makers = accounts - 1;
   }
@@ -38,24 +39,15 @@ export class Orders {
     const account = 1 + (order % this.#makers);
     switch (type) {
       case EventType.ADD: {
-        const orderType = ORDER_LIMIT | ORDER_GTC;
-        return {
-          kind: 'new',
-          account,
-          order,
-          side: side === 1 ? SIDE_BUY : SIDE_SELL,
-          orderType,
-          price,
-          quantity: size,
-        };
+        const resting = { side: side === 1 ? 'buy' : 'sell', lasting: 'gtc', price, quantity: size } as const;
+        return { kind: 'new', account, order, ...resting };
       }
       case EventType.REDUCE:
         return { kind: 'reduce', account, order, price, by: size };
       case EventType.DELETE:
         return { kind: 'cancel', account, order };
       case EventType.EXECUTE: {
-        const orderType = ORDER_LIMIT | ORDER_IOC;
-        const taking = { side: side === 1 ? SIDE_SELL : SIDE_BUY, orderType, price, quantity: size };
+        const taking = { side: side === 1 ? 'sell' : 'buy', lasting: 'ioc', price, quantity: size } as const;
         return { kind: 'new', account: 0, order, ...taking };
       }
       default:
