@@ -289,6 +289,12 @@ impl Config {
         if every_commands == 0 || keep == 0 || clients_max == 0 {
             return Err(wrong("snapshot.every_commands, keep and clients_max are at least 1".into()));
         }
+        if !(1..=60_000).contains(&self.publisher.heartbeat_ms) {
+            return Err(wrong(format!("publisher.heartbeat_ms is {}; give 1 to 60,000", self.publisher.heartbeat_ms)));
+        }
+        if self.publisher.hops > 255 {
+            return Err(wrong(format!("publisher.hops is {}; give 0 to 255", self.publisher.hops)));
+        }
         for (index, user) in self.users.iter().enumerate() {
             let User { user: name, token_sha256, account, .. } = user;
             if name.is_empty() || name.len() > 16 || name.bytes().any(|byte| byte == 0) {
