@@ -26,6 +26,11 @@ export interface Memory {
   readonly buffer: ArrayBuffer;
 }
 
+/** A memory of so many pages, which never grows. */
+export function newMemory(pages: number): Memory {
+  return new engine.WebAssembly.Memory({ initial: pages, maximum: pages });
+}
+
 /** The memory of a kernel. */
 export class Room {
   readonly memory: Memory;
@@ -42,8 +47,7 @@ export class Room {
     const staging = pagesOf(stagingBytes);
     this.capacity = Math.floor((staging * PAGE_BYTES) / record.size);
     const answers = pagesOf(this.capacity * (output?.size ?? ADDRESS_BYTES));
-    const initial = pages + staging + answers;
-    this.memory = new engine.WebAssembly.Memory({ initial, maximum: initial });
+    this.memory = newMemory(pages + staging + answers);
     this.out = (pages + staging) * PAGE_BYTES;
     this.chunk = new Chunk(this.out, this.memory.buffer, pages * PAGE_BYTES);
     this.#bytes = new Uint8Array(this.memory.buffer);

@@ -1,7 +1,7 @@
 //! Prints what every language must agree on, from the one place where it is stated.
 //!
 //! ```text
-//! core/src/layout.rs, log/layout.rs  STRUCTS, CONSTANTS      ──┐   bindings/native/include/tailrace.h
+//! core/src/layout.rs, log/layout.rs  STRUCTS, CONSTANTS      ──┐   bindings/native/include/tailrace.h, assemblyscript/
 //! core/src/error.rs                  CODES                   ──┼─> sdk/generated/, python/src/tailrace/_generated/
 //! core/src/book/wire.rs              tables, constants       ──┤   docs/reference/layout.md, errors.md, wire.md
 //! bindings/native/src/signatures.rs  SIGNATURES, FLAGS       ──┘
@@ -10,6 +10,7 @@
 //! Printed files are committed, so that nobody needs Rust to read them; `--check` refuses stale ones. Each printer is
 //! one file with one function per printed file; it writes text the way the formatter of its language would.
 
+mod assemblyscript;
 mod c;
 mod docs;
 mod python;
@@ -53,6 +54,7 @@ fn files() -> Vec<File> {
     let file = |path, text| File { path, text };
     vec![
         file("bindings/native/include/tailrace.h", c::header()),
+        file("bindings/assemblyscript/layout.ts", assemblyscript::layout()),
         file("sdk/generated/layout.ts", typescript::layout()),
         file("sdk/generated/errors.ts", typescript::errors()),
         file("sdk/generated/messages.ts", typescript::messages()),
