@@ -5,53 +5,19 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import plain_mold
 import pytest
+from followers import View
+from patience import run
 from stand_in import LOOPBACK, BadNetwork, Market, session_of
 from test_plain_mold import agreed
 
 import tailrace
 from tailrace import wire
 from tailrace.exchange import MarketBatch, MarketBook, MarketData
-
-# No wait of a test is longer, seconds.
-PATIENCE = 60
-
-
-def run(test: Callable[[], Awaitable[Any]]) -> Any:
-    """Runs a test to its end, which comes."""
-
-    async def bounded() -> Any:
-        return await asyncio.wait_for(test(), PATIENCE)
-
-    return asyncio.run(bounded())
-
-
-class View:
-    """A client with its book, followed by a task."""
-
-    def __init__(self, data: MarketData) -> None:
-        self.data = data
-        self.book = MarketBook()
-        self.batches: list[MarketBatch] = []
-        self.task = asyncio.create_task(self._follow())
-
-    async def _follow(self) -> None:
-        async for batch in self.data:
-            self.batches.append(batch)
-            self.book.apply(batch)
-
-    async def reaches(self, market: Market) -> None:
-        """Waits until the book is the engine's."""
-        engine, session = market.engine, market.publisher.session.decode()
-        while self.book.session != session or self.book.sequence < engine.book.market_sequence:
-            assert not self.task.done() or self.task.exception() is None, self.task.exception()
-            await asyncio.sleep(0.002)
-        assert self.book.sequence == engine.book.market_sequence
-        assert self.book.image() == engine.image()
 
 
 async def joined(market: Market, **options: Any) -> View:
@@ -61,16 +27,23 @@ async def joined(market: Market, **options: Any) -> View:
     return View(data)
 
 
+async def reaches(view: View, market: Market) -> None:
+    """Waits until the client's book is the engine's."""
+    await view.reaches(market.publisher.session.decode(), market.engine.book.market_sequence)
+    assert view.book.sequence == market.engine.book.market_sequence
+    assert view.book.image() == market.engine.image()
+
+
 def test_a_feed_without_faults_is_the_book() -> None:
     async def test() -> None:
         async with Market() as market:
             view = await joined(market)
-            await view.reaches(market)
+            await reaches(view, market)
             for _ in range(20):
                 market.trade(200)
                 market.publisher.publish()
                 await asyncio.sleep(0)
-            await view.reaches(market)
+            await reaches(view, market)
             counters = view.data.counters
             assert counters.messages == len(market.engine.market)
             assert counters.datagrams == len(market.publisher.captured)
@@ -98,7 +71,7 @@ def test_loss_duplicates_and_reordering_are_mended(seed: int) -> None:
         async with Market(1_700_000_000 + seed) as market:
             market.publisher.network = network = BadNetwork(seed)
             view = await joined(market)
-            await view.reaches(market)
+            await reaches(view, market)
             for part in range(100):
                 market.trade(100)
                 market.publisher.publish(most=2)
@@ -106,7 +79,7 @@ def test_loss_duplicates_and_reordering_are_mended(seed: int) -> None:
                     await asyncio.sleep(0.003)
             market.publisher.network = lambda datagram: [datagram]
             market.publisher.heartbeat()
-            await view.reaches(market)
+            await reaches(view, market)
             counters = view.data.counters
             assert network.lost > 20
             assert counters.gaps > 10
@@ -131,7 +104,7 @@ def test_the_other_decoder_reads_the_captured_feed_to_the_same_book() -> None:
                 market.publisher.heartbeat()
                 await asyncio.sleep(0)
             market.publisher.end()
-            await view.reaches(market)
+            await reaches(view, market)
             await view.task
             datagrams = market.publisher.captured
             book = MarketBook()
@@ -165,7 +138,7 @@ def test_who_comes_late_begins_with_a_snapshot_and_drops_what_is_in_it() -> None
                 await asyncio.sleep(0)
             market.trade(500)
             market.publisher.publish()
-            await view.reaches(market)
+            await reaches(view, market)
             snapshot = view.batches[0].snapshot
             assert snapshot is not None
             assert snapshot.sequence == view.batches[0].sequence > 1_000
@@ -180,7 +153,7 @@ def test_nobody_answers_and_a_snapshot_leads_over_the_gap() -> None:
     async def test() -> None:
         async with Market() as market:
             view = await joined(market, timeout_ms=5, attempts=3)
-            await view.reaches(market)
+            await reaches(view, market)
             market.publisher.is_deaf = True
             market.publisher.network = lambda datagram: []
             market.trade(500)
@@ -188,7 +161,7 @@ def test_nobody_answers_and_a_snapshot_leads_over_the_gap() -> None:
             market.publisher.network = lambda datagram: [datagram]
             market.trade(500)
             market.publisher.publish()
-            await view.reaches(market)
+            await reaches(view, market)
             counters = view.data.counters
             assert (counters.snapshots, counters.gaps) == (2, 1)
             assert counters.requested >= 3
@@ -202,13 +175,13 @@ def test_a_gap_that_is_too_long_is_jumped_over() -> None:
     async def test() -> None:
         async with Market() as market:
             view = await joined(market, gap_max=100)
-            await view.reaches(market)
+            await reaches(view, market)
             market.publisher.network = lambda datagram: []
             market.trade(1_000)
             market.publisher.publish()
             market.publisher.network = lambda datagram: [datagram]
             market.publisher.heartbeat()
-            await view.reaches(market)
+            await reaches(view, market)
             assert (view.data.counters.snapshots, market.publisher.answers) == (2, 0)
             view.data.close()
 
@@ -219,7 +192,7 @@ def test_a_session_ends_for_its_readers_when_they_have_all_of_it() -> None:
     async def test() -> None:
         async with Market() as market:
             view = await joined(market)
-            await view.reaches(market)
+            await reaches(view, market)
             market.trade(500)
             # The last datagrams are lost.
             market.publisher.publish(most=10)
@@ -244,7 +217,7 @@ def test_a_session_whose_end_cannot_be_had_is_an_error() -> None:
     async def test() -> None:
         async with Market() as market:
             view = await joined(market, timeout_ms=2, attempts=2)
-            await view.reaches(market)
+            await reaches(view, market)
             market.trade(200)
             market.publisher.sent = len(market.engine.market)
             market.publisher.is_deaf = True
@@ -263,11 +236,11 @@ def test_a_new_session_begins_everything_anew_and_an_old_one_is_refused() -> Non
             view = await joined(market)
             market.trade(500)
             market.publisher.publish()
-            await view.reaches(market)
+            await reaches(view, market)
             market.again(1_700_000_500)
             market.trade(300)
             market.publisher.publish()
-            await view.reaches(market)
+            await reaches(view, market)
             assert view.data.session == view.book.session == "1700000500"
             before = view.data.counters
             old = [wire.encode("StateChanged", sequence=1, timestamp_ns=1, state=0)]
@@ -276,14 +249,14 @@ def test_a_new_session_begins_everything_anew_and_an_old_one_is_refused() -> Non
             market.publisher.send(plain_mold.written(b"99999 9999", 1, old))
             market.trade(50)
             market.publisher.publish()
-            await view.reaches(market)
+            await reaches(view, market)
             assert view.data.counters.refused == before.refused + 3
             # Somebody claims a newer one, of which the snapshot service knows nothing.
             market.publisher.send(plain_mold.written(b"9999999999", 1, old))
             await asyncio.sleep(0.01)
             market.trade(50)
             market.publisher.publish()
-            await view.reaches(market)
+            await reaches(view, market)
             assert view.data.session == "1700000500"
             view.data.close()
 
@@ -295,7 +268,7 @@ def test_rubbish_is_counted_and_nothing_breaks() -> None:
         dice = random.Random(3)
         async with Market() as market:
             view = await joined(market, timeout_ms=5, attempts=2)
-            await view.reaches(market)
+            await reaches(view, market)
             for _ in range(30):
                 market.trade(60)
                 market.publisher.publish()
@@ -314,7 +287,7 @@ def test_rubbish_is_counted_and_nothing_breaks() -> None:
                     assert market.publisher.target is not None
                     market.publisher.feed.sendto(datagram, market.publisher.target)
                 await asyncio.sleep(0.002)
-            await view.reaches(market)
+            await reaches(view, market)
             assert view.data.counters.refused > 500
             view.data.close()
 
@@ -327,7 +300,7 @@ def test_a_lie_about_what_there_is_is_forgotten() -> None:
             view = await joined(market, timeout_ms=2, attempts=2)
             market.trade(100)
             market.publisher.publish()
-            await view.reaches(market)
+            await reaches(view, market)
             market.publisher.send(plain_mold.written(market.publisher.session, 2**63, []))
             market.publisher.send(plain_mold.end(market.publisher.session, 3))
             await asyncio.sleep(0.02)
@@ -335,7 +308,7 @@ def test_a_lie_about_what_there_is_is_forgotten() -> None:
                 market.trade(100)
                 market.publisher.publish()
                 await asyncio.sleep(0.02)
-            await view.reaches(market)
+            await reaches(view, market)
             view.data.close()
 
     run(test)
@@ -366,7 +339,7 @@ def test_a_snapshot_that_is_wrong_is_fetched_again(
                 await asyncio.sleep(0.001)
             assert type(view.data.trouble) is kind
             market.snapshots.wire = lambda answer: answer
-            await view.reaches(market)
+            await reaches(view, market)
             assert market.snapshots.served > 1
             view.data.close()
 
@@ -406,7 +379,7 @@ def test_a_group_is_joined() -> None:
                 view = View(data)
                 market.trade(300)
                 market.publisher.publish()
-                await view.reaches(market)
+                await reaches(view, market)
                 assert data.counters.datagrams == len(market.publisher.captured)
             await view.task
 
