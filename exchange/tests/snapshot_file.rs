@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tailrace_core::book::record::Opening;
 use tailrace_core::error::Code;
 use tailrace_core::log::{Log, LogOptions, LogReader, ReadOptions, Record};
-use tailrace_exchange::snapshot::file::{self, Folder, Found, Head};
+use tailrace_exchange::snapshot::file::{self, Folder, Found, Head, Snapshot};
 use tempfile::TempDir;
 
 /// Bytes before the book's.
@@ -59,9 +59,9 @@ impl Place {
         head(self.log.id(), journal_sequence)
     }
 
-    fn newest(&self) -> Found {
+    fn newest(&self) -> Found<Snapshot> {
         let mut journal = LogReader::open(self.log.path(), &ReadOptions::default()).expect("a reader");
-        file::newest(&self.snapshots(), &mut journal).expect("a look")
+        file::newest(&self.snapshots(), &mut journal, Ok).expect("a look")
     }
 
     /// The sequence of the newest valid one, and why newer ones are not.

@@ -1,9 +1,9 @@
 //! Follower: the thread that feeds the replica, and makes of it what others want: files and images.
 //!
 //! It takes so many records, looks whether somebody wants something, and goes on. An image is made when everything is
-//! taken that was in the journal when it was asked for, or after two seconds, and takes an eighth of its time at most.
-//! A file is due every so many commands; its bytes are made here and written by a thread that is there for one file, and
-//! until it is done no other is due. So there are at most one book, one file and the images of `service` in memory.
+//! taken that was in the journal when it was asked for, or after a second; between two there is a pause. A file is due
+//! every so many commands; its bytes are made here and written by a thread that is there for one file, and until it is
+//! done no other is due. So there are at most one book, one file and the images of `service` in memory.
 //!
 //! **What it believes.** A journal can become another one under its name, when somebody makes the exchange anew, and it
 //! can lose its end, when a disk fails. So before it names a file, and when nothing has come for a second, it asks the
@@ -13,7 +13,7 @@ use crate::agent::say;
 use crate::config::{Config, Role};
 use crate::output::Nobody;
 use crate::replica::{Entry, Replica};
-use crate::snapshot::file::{self, Folder, Head, Snapshot};
+use crate::snapshot::file::{self, Folder, Head};
 use crate::snapshot::image::Image;
 use mio::Waker;
 use serde_json::json;
@@ -31,8 +31,8 @@ const BATCH: usize = 512;
 /// Sleep when there is nothing new.
 const NAP: Duration = Duration::from_millis(10);
 /// How long an image may wait for the records that were there when it was asked for.
-const CATCH_UP: Duration = Duration::from_secs(2);
-/// An image that took some time is followed by so many times that without one.
+const CATCH_UP: Duration = Duration::from_secs(1);
+/// An image is followed by so many times the time that it took without one, but not by more than a second.
 const REST: u32 = 7;
 /// How long it waits for a matcher to make the journal.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -60,7 +60,7 @@ pub struct Progress {
     pub output_hash: u64,
     /// Files written since the start.
     pub files: u64,
-    /// Journal sequence of the newest file.
+    /// Journal sequence of the newest file that was written, or started from.
     pub file_sequence: u64,
     /// Files that could not be written.
     pub files_failed: u64,
@@ -109,6 +109,8 @@ pub struct Follower {
     noted_at: Instant,
     wish: Option<Wish>,
     rests_until: Instant,
+    /// Where the last file was begun, and who writes it.
+    filed: u64,
     writer: Option<JoinHandle<Result<u64>>>,
 }
 
@@ -136,6 +138,7 @@ impl Follower {
             noted_at: now,
             wish: None,
             rests_until: now,
+            filed: 0,
             writer: None,
         }
     }
@@ -180,37 +183,27 @@ impl Follower {
         let Some(mut journal) = self.open()? else { return Ok(None) };
         // Its lock tells a second shadow apart from the first, so it comes before everything else.
         let folder = Arc::new(Folder::open(&self.snapshots, self.keep)?);
-        self.progress.file_sequence = 0;
-        let found = file::newest(&self.snapshots, &mut journal)?;
+        let found = file::newest(&self.snapshots, &mut journal, |snapshot| Replica::restore(&snapshot))?;
         for error in &found.skipped {
             tell("skipped", &[("why", &error.to_string())]);
         }
-        let restored = found.newest.and_then(|snapshot| self.restore(&snapshot));
-        let replica = match restored {
-            Some(replica) => replica,
+        let replica = match found.newest {
+            Some(replica) => {
+                self.progress.file_sequence = replica.sequence();
+                self.filed = replica.sequence();
+                tell("restored", &[("from", &file::name_of(replica.sequence()))]);
+                replica
+            }
             None => {
                 journal.seek(From::Oldest)?;
                 let Some(first) = journal.next_frame()? else { return Ok(None) };
+                self.filed = 0;
                 Replica::open(&Entry::of_frame(&first))?
             }
         };
         journal.seek(From::Sequence(replica.sequence() + 1))?;
         self.rests_until = Instant::now();
         Ok(Some(Course { journal, replica, folder, image: Weak::new(), taken_at: Instant::now() }))
-    }
-
-    fn restore(&mut self, snapshot: &Snapshot) -> Option<Replica> {
-        match Replica::restore(snapshot) {
-            Ok(replica) => {
-                self.progress.file_sequence = replica.sequence();
-                tell("restored", &[("from", &file::name_of(replica.sequence()))]);
-                Some(replica)
-            }
-            Err(error) => {
-                tell("skipped", &[("why", &error.to_string())]);
-                None
-            }
-        }
     }
 
     /// The journal as it is now, if there is one.
@@ -224,28 +217,35 @@ impl Follower {
 
     fn follow(&mut self, course: &mut Course) -> Result<Turn> {
         loop {
-            let taken = match course.take() {
+            match self.step(course) {
+                Ok(None) => {}
+                Ok(Some(turn)) => return Ok(turn),
                 Err(_) if self.is_same(course) != Some(true) => return Ok(Turn::Anew),
-                taken => taken?,
-            };
-            if self.is_over() {
-                return Ok(Turn::Over);
-            }
-            self.hear(course)?;
-            self.grant(course);
-            if !self.file(course)? {
-                return Ok(Turn::Anew);
-            }
-            self.note(course)?;
-            if taken > 0 {
-                course.taken_at = Instant::now();
-            } else if !course.journal.wait(Some(NAP))? && course.taken_at.elapsed() >= SECOND {
-                course.taken_at = Instant::now();
-                if self.is_same(course) == Some(false) {
-                    return Ok(Turn::Anew);
-                }
+                Err(error) => return Err(error),
             }
         }
+    }
+
+    fn step(&mut self, course: &mut Course) -> Result<Option<Turn>> {
+        let taken = course.take()?;
+        if self.is_over() {
+            return Ok(Some(Turn::Over));
+        }
+        self.hear(course)?;
+        self.grant(course);
+        if !self.file(course)? {
+            return Ok(Some(Turn::Anew));
+        }
+        self.note(course)?;
+        if taken > 0 {
+            course.taken_at = Instant::now();
+        } else if !course.journal.wait(Some(NAP))? && course.taken_at.elapsed() >= SECOND {
+            course.taken_at = Instant::now();
+            if self.is_same(course) == Some(false) {
+                return Ok(Some(Turn::Anew));
+            }
+        }
+        Ok(None)
     }
 
     /// Whether it was asked to end. Wishes are heard on the way.
@@ -282,7 +282,7 @@ impl Follower {
             None => {
                 let image = Arc::new(Image::of(&course.replica));
                 self.progress.images += 1;
-                self.rests_until = now + now.elapsed() * (REST + 1);
+                self.rests_until = Instant::now() + (now.elapsed() * REST).min(SECOND);
                 image
             }
         };
@@ -298,7 +298,7 @@ impl Follower {
             self.end_file();
         }
         let sequence = course.replica.sequence();
-        let is_due = sequence - self.progress.file_sequence.min(sequence) >= self.every_commands;
+        let is_due = sequence - self.filed >= self.every_commands;
         if !is_due || self.writer.is_some() {
             return Ok(true);
         }
@@ -313,7 +313,7 @@ impl Follower {
         let folder = Arc::clone(&course.folder);
         let write = move || folder.write(&head, &bytes[..length]).map(|_| head.journal_sequence);
         let writer = Builder::new().name("shadow-file".into()).spawn(write);
-        self.progress.file_sequence = sequence;
+        self.filed = sequence;
         self.writer = Some(writer.map_err(|cause| Error::os(Code::IO, "starting a thread for a snapshot", cause))?);
         Ok(true)
     }
@@ -323,7 +323,10 @@ impl Follower {
         let Some(writer) = self.writer.take() else { return };
         let panicked = |_| Err(Error::new(Code::INTERNAL, "the thread that wrote a snapshot has panicked"));
         match writer.join().unwrap_or_else(panicked) {
-            Ok(_) => self.progress.files += 1,
+            Ok(sequence) => {
+                self.progress.files += 1;
+                self.progress.file_sequence = sequence;
+            }
             Err(error) => {
                 self.progress.files_failed += 1;
                 tell("failed", &[("what", "a snapshot file"), ("why", &error.to_string())]);

@@ -66,11 +66,11 @@ pub struct Snapshot {
 }
 
 /// What a folder has.
-#[derive(Debug, Default)]
-pub struct Found {
-    /// The newest that is valid.
-    pub newest: Option<Snapshot>,
-    /// Why newer ones are not, newest first.
+#[derive(Debug)]
+pub struct Found<T> {
+    /// What was made of the newest that will do.
+    pub newest: Option<T>,
+    /// Why newer ones will not, newest first.
     pub skipped: Vec<Error>,
 }
 
@@ -205,20 +205,25 @@ pub fn check(head: &Head, journal: &mut LogReader) -> Result<()> {
     Ok(())
 }
 
-/// The newest valid snapshot in `folder` of the journal that `journal` reads, which stands elsewhere then.
+/// What `make` makes of the newest valid snapshot in `folder` that it does not refuse, of the journal that `journal` reads,
+/// which stands elsewhere then.
 ///
 /// # Errors
 /// IO: the folder cannot be read.
-pub fn newest(folder: &Path, journal: &mut LogReader) -> Result<Found> {
-    let mut found = Found::default();
+pub fn newest<T>(
+    folder: &Path,
+    journal: &mut LogReader,
+    mut make: impl FnMut(Snapshot) -> Result<T>,
+) -> Result<Found<T>> {
+    let mut found = Found { newest: None, skipped: Vec::new() };
     for sequence in sequences(folder)? {
-        let snapshot = read(folder, sequence).and_then(|snapshot| {
+        let made = read(folder, sequence).and_then(|snapshot| {
             check(&snapshot.head, journal)?;
-            Ok(snapshot)
+            make(snapshot)
         });
-        match snapshot {
-            Ok(snapshot) => {
-                found.newest = Some(snapshot);
+        match made {
+            Ok(made) => {
+                found.newest = Some(made);
                 break;
             }
             // Removed since its name was read.

@@ -143,7 +143,11 @@ impl Process {
                 return line;
             }
             let ended = self.child.try_wait().expect("asked");
-            assert!(begun.elapsed() < PATIENT && ended.is_none(), "{what}: {ended:?} {:?}", self.heard(|_| true));
+            if begun.elapsed() >= PATIENT || ended.is_some() {
+                let last = self.heard(|_| true);
+                let _ = self.child.kill();
+                panic!("{what}: {last:?}, {:?}", self.ended());
+            }
             std::thread::sleep(Duration::from_millis(2));
         }
     }
