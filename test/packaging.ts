@@ -6,7 +6,7 @@
  * printed. Numpy is lent by the repository's environment.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -103,6 +103,21 @@ packaging('the TypeScript example compiles and runs from there', ({ home }) => {
     assert.is(stderr, '');
     assert.is.not(stdout, '');
   });
+});
+
+packaging("the exchange's clients compile from there, and need no native library", ({ home }) => {
+  const examples = ['market-data.ts', 'order-entry.ts'];
+  for (const example of examples) cpSync(join(ROOT, 'examples', example), join(home, example));
+  const types = ['--types', 'node', '--typeRoots', join(ROOT, 'node_modules/@types')];
+  const language = ['--strict', '--noEmit', '--target', 'es2023', '--lib', 'es2024,esnext.disposable'];
+  run(home, join(ROOT, 'node_modules/.bin/tsc'), ...language, '--module', 'nodenext', ...types, ...examples);
+  const code = `
+    import { MarketBook, OrderEntry } from 'tailrace/exchange';
+    const report = process.report.getReport();
+    console.log(new MarketBook().orderCount, typeof OrderEntry, report.sharedObjects.some((file) => /tailrace/.test(file)));
+  `;
+  writeFileSync(join(home, 'clients.mjs'), code);
+  assert.is(run(home, process.execPath, 'clients.mjs').stdout, '0 function false\n');
 });
 
 packaging('require and import give one and the same package', ({ home }) => {
