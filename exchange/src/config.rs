@@ -181,6 +181,9 @@ pub struct PublisherConfig {
     /// Bytes of a datagram, its header included; default 1,400.
     #[serde(default = "datagram_bytes")]
     pub datagram_bytes: usize,
+    /// How long a message waits at most for others that follow at once, to leave with them; default 50.
+    #[serde(default = "linger_us")]
+    pub linger_us: u64,
 }
 
 const fn one() -> u32 {
@@ -193,6 +196,10 @@ const fn heartbeat_ms() -> u64 {
 
 const fn datagram_bytes() -> usize {
     1_400
+}
+
+const fn linger_us() -> u64 {
+    50
 }
 
 /// Snapshots.
@@ -291,6 +298,9 @@ impl Config {
         }
         if !(1..=60_000).contains(&self.publisher.heartbeat_ms) {
             return Err(wrong(format!("publisher.heartbeat_ms is {}; give 1 to 60,000", self.publisher.heartbeat_ms)));
+        }
+        if self.publisher.linger_us > 1_000 {
+            return Err(wrong(format!("publisher.linger_us is {}; give 0 to 1,000", self.publisher.linger_us)));
         }
         if self.publisher.hops > 255 {
             return Err(wrong(format!("publisher.hops is {}; give 0 to 255", self.publisher.hops)));

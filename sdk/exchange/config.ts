@@ -49,6 +49,7 @@ export interface ExchangeConfig {
     requests: string;
     heartbeat_ms?: number;
     datagram_bytes?: number;
+    linger_us?: number;
   };
   snapshot: { listen: string; every_commands?: number; keep?: number };
   users: User[];

@@ -10,8 +10,8 @@
 //! asked for like anything else that was lost.
 //!
 //! **When a datagram leaves.** It costs microseconds, whatever it holds, so under load it is filled. It leaves when it is
-//! full; after a turn that brought nothing more, so that a quiet market waits for nothing; and `LINGER` after its first
-//! message at the latest. A command whose end has not come (the matcher writes them at once, so that is a matter of
+//! full; after a turn that brought nothing more, so that a quiet market waits for nothing; and `linger_us` after its
+//! first message at the latest. A command whose end has not come (the matcher writes them at once, so that is a matter of
 //! microseconds, or it was killed) waits for it as long as `PATIENCE`.
 //!
 //! **What must always be true.** The sequences of the feed only grow, and none of them is skipped within a datagram. What
@@ -41,9 +41,6 @@ use tailrace_core::recorded::{RecordedConsumer, RecordedOptions};
 use tailrace_core::region::{From, Message, Records, Region};
 
 pub use requests::REQUESTS_MAX;
-
-/// How long a message waits for others that follow at once.
-const LINGER: Duration = Duration::from_micros(50);
 
 /// How long the begun waits for its end.
 const PATIENCE: Duration = Duration::from_millis(2);
@@ -88,6 +85,7 @@ pub struct Publisher {
     requests: Requests,
     session: [u8; 10],
     heartbeat: Duration,
+    linger: Duration,
     /// When the last datagram left; none: none has.
     sent_at: Option<Instant>,
     /// When the first message came that waits; none: none waits.
@@ -130,6 +128,7 @@ impl Publisher {
             requests,
             session,
             heartbeat: Duration::from_millis(config.publisher.heartbeat_ms),
+            linger: Duration::from_micros(config.publisher.linger_us),
             sent_at: None,
             waits_since: None,
             counts: Counts::default(),
@@ -166,7 +165,7 @@ impl Publisher {
             let waited = self.waits_since.map_or(Duration::ZERO, |since| now.duration_since(since));
             if waited >= PATIENCE {
                 packer.flush_all(&mut send);
-            } else if count == 0 || waited >= LINGER {
+            } else if count == 0 || waited >= self.linger {
                 packer.flush(&mut send);
             }
             if self.feed.datagrams > before {
