@@ -86,7 +86,8 @@ function withSources(module, text) {
 
 /** The hash that an artefact was built of; undefined without one. @param {string} file */
 export function statedHash(file) {
-  const [section] = WebAssembly.Module.customSections(new WebAssembly.Module(readFileSync(file)), SECTION);
+  const { Module } = /** @type {any} */ (globalThis).WebAssembly;
+  const [section] = Module.customSections(new Module(readFileSync(file)), SECTION);
   return section === undefined ? undefined : Buffer.from(section).toString();
 }
 
@@ -102,7 +103,7 @@ export function staleness() {
 /** A recipe that cannot be used here; the message says why. */
 class Unusable extends Error {}
 
-/** @param {string[]} command @param {NodeJS.ProcessEnv} [environment] @param {string} [folder] */
+/** @param {string[]} command @param {Record<string, string>} [environment] @param {string} [folder] */
 async function must(command, environment = {}, folder = root) {
   const ending = await run(command, { folder, environment });
   if (ending.code === 0) return ending.output;
@@ -154,7 +155,7 @@ function flags(linker) {
 /**
  * @typedef {object} Compiler
  * @property {string[]} command  what cargo is called by
- * @property {NodeJS.ProcessEnv} environment
+ * @property {Record<string, string>} environment
  * @property {string} linker
  */
 
@@ -297,4 +298,3 @@ if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
     process.exitCode = 1;
   }
 }
-

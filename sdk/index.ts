@@ -3,7 +3,7 @@
  *
  * Everything people use is here; `region.ts` is where to begin reading.
  */
-import { native } from './native.ts';
+import { backend as loadedBackend, native } from './native.ts';
 
 export type { Batch } from './batch.ts';
 export {
@@ -30,6 +30,7 @@ export type { Results } from './kernel/results.ts';
 export { type AppendOptions, Log, type LogOptions, type LogStat, type Repaired, type Verified } from './log.ts';
 export type { Message } from './message.ts';
 export * as mold from './mold.ts';
+export type { SharedRegion } from './native.ts';
 export type { Producer, ProducerOptions, SendOptions, WriteOptions } from './producer.ts';
 export { LogReader, type LogReaderOptions } from './reader.ts';
 export type { Recorder, RecorderStatus, RecordOptions, WritingOptions } from './recorder.ts';
@@ -37,9 +38,11 @@ export {
   type ChannelOptions,
   type CreateOptions,
   type Growth,
+  type MemoryOptions,
   type OpenOptions,
   Region,
   type RegionEvents,
+  type Thread,
   type UnblockOptions,
 } from './region.ts';
 export type { Start } from './start.ts';
@@ -79,4 +82,10 @@ export * as wire from './wire.ts';
 /** The clock of message timestamps: nanoseconds since 1970. */
 export function now(): bigint {
   return native().now();
+}
+
+/** What the package runs on in this thread: the native library, or WebAssembly, and what was tried before. */
+export function backend(): { name: 'native' | 'wasm'; file: string; tried: readonly string[] } {
+  const { name, file, tried } = loadedBackend();
+  return { name, file, tried };
 }

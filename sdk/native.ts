@@ -1,44 +1,16 @@
 /**
- * Native: the library of the Rust core, looked for when it is first needed.
+ * Native: the functions of the Rust core, looked for when they are first needed.
  *
- * Importing this package never fails: on another platform, or where the library is missing, the first call that needs it
- * throws ERR_UNSUPPORTED and lists what was tried. Numbers cross on the `desk`, an array that both sides see, because
- * each argument of a native call costs as much as the whole work on it (bindings/native/src/node/desk.rs).
+ * There are two backends behind them: the native library, and the same core in WebAssembly where that is not to be had
+ * (`load.ts` chooses). Importing this package never fails; where there is none of the two, the first call throws
+ * ERR_UNSUPPORTED and lists what was tried.
  */
-import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
-import { failure, throwNative } from './error.ts';
-import { LAYOUT_HASH } from './generated/layout.ts';
+import { desk } from './desk.ts';
+import { throwNative } from './error.ts';
+import { load } from './load.ts';
+import type { SharedMemory } from './wasm/regions.ts';
 
-const DESK_FIELDS = ['handle', 'number', 'type', 'count', 'at', 'answer', 'bytes', 'spare'];
-/** Longest payload that may lie on the desk. */
-export const STAGE_BYTES = 1024;
-const STAGE_OFFSET = 64;
-
-const desk = new Uint8Array(STAGE_OFFSET + STAGE_BYTES);
-
-/** The desk's doubles. */
-export const numbers = new Float64Array(desk.buffer, 0, 2);
-/** Whom a call is for. */
-export const HANDLE = 0;
-/** What a call answers that may be large: a sequence, a depth, positions that were lost. */
-export const NUMBER = 1;
-
-/** The desk's words. */
-export const words = new Int32Array(desk.buffer, 16, 5);
-/** The user's number for the kind of message. */
-export const TYPE = 0;
-/** How many messages; negative for all. */
-export const COUNT = 1;
-/** Where in the buffer the first record goes. */
-export const AT = 2;
-/** What a call answers: a count, or a code. */
-export const ANSWER = 3;
-/** Bytes used, or needed. */
-export const BYTES = 4;
-
-/** Where the payload of `writeStaged` lies. */
-export const stage = desk.subarray(STAGE_OFFSET);
+export * from './desk.ts';
 
 /** Bits of `open` and `create`. */
 export const OPEN = { READ_ONLY: 1, NO_RECOVERY: 2, HUGEPAGES: 4, LOCK_MEMORY: 8 } as const;
@@ -86,6 +58,17 @@ export interface BookConfig {
   collarTicks: bigint;
 }
 
+/** A region that another thread of this process attaches to; it can be posted to it. */
+export type SharedRegion = SharedMemory | SharedNative;
+
+/** The same with the native library: its handle is the whole process's. */
+export interface SharedNative {
+  readonly tailrace: 'memory';
+  readonly backend: 'native';
+  readonly region: number;
+  readonly pid: number;
+}
+
 /** Handles that have something to do; then region, channel, kind and count of what has grown, one after the other. */
 type Come = (ready: number[], grown: number[]) => void;
 
@@ -106,6 +89,10 @@ export interface Native {
     flags: number,
   ): number;
   regionRemove(path: string): void;
+  regionMemory(limitBytes: number, threads: number, lockTimeoutMs: number): number;
+  share(region: number): SharedRegion;
+  attachShared(shared: SharedRegion, lockTimeoutMs: number): number;
+  bury(region: number, tickets: readonly number[], thread: number): number;
   createChannel(region: number, name: string, flags: number, capacity: number): number;
   channels(region: number): string;
   stats(region: number): string;
@@ -175,7 +162,18 @@ export interface Native {
   bookState(summary: Uint8Array): void;
 }
 
-let loaded: Native | undefined;
+/** What the library is, and what was tried before it. */
+export interface Backend {
+  /** The native library, or the core in WebAssembly. */
+  name: 'native' | 'wasm';
+  /** The file that it is. */
+  file: string;
+  /** What was not loaded, and why not; one sentence each. */
+  tried: string[];
+  native: Native;
+}
+
+let loaded: Backend | undefined;
 let come: Come = () => {};
 
 /** Says who hears the news of the waiting thread. */
@@ -183,46 +181,16 @@ export function onNews(hear: Come): void {
   come = hear;
 }
 
-/** Where the library may be, in the order in which it is looked for. */
-export function candidates(): string[] {
-  const told = process.env.TAILRACE_LIBRARY;
-  if (told) return [told];
-  const packaged = `../native/${process.platform}-${process.arch}/tailrace.node`;
-  const built = '../target/release/libtailrace_native.so';
-  return [packaged, built].map((place) => fileURLToPath(new URL(place, import.meta.url)));
-}
-
-function open(file: string): Native {
-  if (!existsSync(file)) throw new Error('there is no such file');
-  const module: { exports: Partial<Native> } = { exports: {} };
-  process.dlopen(module, file);
-  const native = module.exports as Native;
-  if (!native.attach || native.deskFields().join() !== DESK_FIELDS.join()) {
-    throw new Error('this file belongs to another version of tailrace');
+/** The backend of this thread. */
+export function backend(): Backend {
+  if (loaded === undefined) {
+    loaded = load();
+    loaded.native.attach(desk, throwNative, (ready, grown) => come(ready, grown));
   }
-  if (native.layoutHashOfLibrary() !== LAYOUT_HASH) {
-    throw new Error('this file was built with another layout of the shared bytes');
-  }
-  native.attach(desk, throwNative, (ready, grown) => come(ready, grown));
-  // What an addon exports is a slow dictionary: 6 ns for each look into it.
-  return { ...native };
+  return loaded;
 }
 
 /** The library. */
 export function native(): Native {
-  if (loaded) return loaded;
-  const tried: string[] = [];
-  if (process.platform !== 'linux') {
-    tried.push(`this platform is ${process.platform}-${process.arch}, and regions need Linux (x64 or arm64)`);
-  } else {
-    for (const file of candidates()) {
-      try {
-        loaded = open(file);
-        return loaded;
-      } catch (error) {
-        tried.push(`${file}: ${error instanceof Error ? error.message : error}`);
-      }
-    }
-  }
-  throw failure('ERR_UNSUPPORTED', `the native library could not be loaded. Tried: ${tried.join(' · ')}`);
+  return (loaded ?? backend()).native;
 }

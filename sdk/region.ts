@@ -15,12 +15,13 @@ import {
   CHANNEL_RECORDED,
   CHANNEL_STREAM,
 } from './generated/layout.ts';
-import { GATING, LEVEL, native, OPEN, UNBLOCK } from './native.ts';
+import { GATING, LEVEL, native, OPEN, type SharedRegion, UNBLOCK } from './native.ts';
 import { Producer, type ProducerOptions } from './producer.ts';
 import { Recorder, type RecordOptions } from './recorder.ts';
 import { encodeStart } from './start.ts';
 import { type ChannelInfo, parseStats, type RegionStats, type Unblocked } from './stats.ts';
 import { forget, listen } from './waiting.ts';
+import { THREADS } from './wasm/plan.ts';
 
 /** How a region is made. */
 export interface CreateOptions {
@@ -35,6 +36,19 @@ export interface CreateOptions {
   /** Keeps the pages in memory once they were touched. */
   lock?: boolean | undefined;
 }
+
+/** How a region is made that has no file. */
+export interface MemoryOptions {
+  /** Room for channels; default 64 MiB. */
+  limitBytes?: number | undefined;
+  /** Threads that can attach at once, with WebAssembly, this one included; default 16. */
+  threads?: number | undefined;
+  /** Longest wait for the region's lock, when channels are made and handles opened; default 1,000. */
+  lockTimeoutMs?: number | undefined;
+}
+
+/** Whatever runs in a thread of its own: a Worker of Node or of a page. */
+export type Thread = object;
 
 /** How a region is opened. */
 export interface OpenOptions {
@@ -111,6 +125,7 @@ export class Region extends EventEmitter<RegionEvents> {
   readonly path: string;
   readonly #handle: number;
   readonly #isRecovering: boolean;
+  readonly #tickets = new WeakMap<Thread, number[]>();
   #isClosed = false;
 
   private constructor(path: string, handle: number, isRecovering: boolean) {
@@ -153,6 +168,59 @@ export class Region extends EventEmitter<RegionEvents> {
   static remove(path: string): void {
     checkPath(path);
     native().regionRemove(path);
+  }
+
+  /**
+   * Makes a region without a file, for the threads of this process: with the native library, and with WebAssembly, where
+   * there is no other. It is gone with its last handle.
+   */
+  static memory(options: MemoryOptions = {}): Region {
+    const { limitBytes = DEFAULTS.limitBytes, threads = THREADS, lockTimeoutMs = DEFAULTS.lockTimeoutMs } = options;
+    checkNumber('limitBytes', limitBytes);
+    return new Region('memory', native().regionMemory(limitBytes, threads, lockTimeoutMs), true);
+  }
+
+  /** Attaches to a region without a file that another thread of this process shares. */
+  static attach(shared: SharedRegion, options: Pick<MemoryOptions, 'lockTimeoutMs'> = {}): Region {
+    if (shared?.tailrace !== 'memory') throw wrongArgument('give what share() of a region gave, in another thread');
+    const handle = native().attachShared(shared, options.lockTimeoutMs ?? DEFAULTS.lockTimeoutMs);
+    return new Region('memory', handle, true);
+  }
+
+  /**
+   * What another thread needs to attach: post it to the worker, or give it as workerData. Keep this region open until it
+   * has. With the worker, what is left when it ends is known to be its (`bury`).
+   */
+  share(worker?: Thread): SharedRegion {
+    if (this.path !== 'memory') throw failure('ERR_UNSUPPORTED', 'a region with a file is shared by its path');
+    const shared = native().share(this.#handle);
+    if (worker !== undefined && shared.backend === 'wasm') this.#tie(worker).push(shared.ticket);
+    return shared;
+  }
+
+  #tie(worker: Thread): number[] {
+    const tickets = this.#tickets.get(worker) ?? [];
+    this.#tickets.set(worker, tickets);
+    return tickets;
+  }
+
+  /**
+   * Buries whatever a worker of Node leaves behind, when it ends: what it had claimed goes to others, what it was writing is
+   * skipped, and nobody waits for a lock that it held. A page calls `bury` itself.
+   */
+  attach(worker: Thread & { threadId: number; once(event: 'exit', call: () => void): unknown }): void {
+    const thread = worker.threadId + 1;
+    worker.once('exit', () => {
+      if (!this.#isClosed) native().bury(this.#handle, this.#tie(worker), thread);
+    });
+  }
+
+  /**
+   * Declares dead what a worker left behind that was shared this region (`share(worker)`) and has ended: `terminate()` has
+   * returned, and in Node has resolved. How many handles that were.
+   */
+  bury(worker: Thread): number {
+    return native().bury(this.#handle, this.#tie(worker), 0);
   }
 
   /** Adds a channel, or finds it with the same options; its index. */

@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Book, type Command, type Events, encodeCommands, wire } from '../sdk/index.ts';
-import { candidates } from '../sdk/native.ts';
+import { candidates } from '../sdk/load.ts';
 import { failureOf } from './scratch.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: the file is data, and each test says what it expects of it

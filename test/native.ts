@@ -24,8 +24,12 @@ const REFUSED = `
     try { call(); } catch (error) { console.log(error instanceof tailrace.TailraceError, error.code, error.message); }
   }`;
 
+const ONLY_NATIVE = { TAILRACE_BACKEND: 'native' };
+
 native('says what was tried when there is no library', () => {
-  const lines = run(REFUSED, { TAILRACE_LIBRARY: '/no/such/library.so' }).trim().split('\n');
+  const lines = run(REFUSED, { TAILRACE_LIBRARY: '/no/such/library.so', ...ONLY_NATIVE })
+    .trim()
+    .split('\n');
   assert.is(lines.length, 5);
   for (const line of lines)
     assert.match(line, /^true ERR_UNSUPPORTED .*\/no\/such\/library\.so: there is no such file/);

@@ -50,6 +50,7 @@ const OWN_ATOMICS = [
   'core/tests/recorded/',
   'bindings/native/src/vigil.rs',
   'exchange/src/agent.rs',
+  'exchange/src/bell.rs',
   'exchange/tests/',
   'core/tests/properties/main.rs',
   'bindings/native/src/handles.rs',

@@ -17,6 +17,7 @@
 //! A program that knows only the published layout may share a channel with us, so its fields keep their places for
 //! ever. A changed number bumps [`VERSION`] or [`ANNEX_VERSION`], changes [`layout_hash`] and adds a vector.
 
+use crate::checksum;
 use crate::schema::{constants, layout};
 use crate::sync::{AtomicU16, AtomicU32, AtomicU64, Bytes, Payload, Zeros};
 
@@ -412,32 +413,44 @@ const _: () = {
 pub const SLOT_BYTES: u64 = 1_088;
 
 /// CRC-32 of the lines `struct.field offset size`, in file order, each ended by a newline.
-pub fn layout_hash() -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    let mut number = [0_u8; 20];
-    for structure in STRUCTS {
-        for field in structure.fields {
-            hasher.update(structure.name.as_bytes());
-            hasher.update(b".");
-            hasher.update(field.name.as_bytes());
-            hasher.update(b" ");
-            hasher.update(decimal(field.offset, &mut number));
-            hasher.update(b" ");
-            hasher.update(decimal(field.size, &mut number));
-            hasher.update(b"\n");
-        }
-    }
-    hasher.finalize()
+pub const fn layout_hash() -> u32 {
+    const HASH: u32 = hash_of(STRUCTS);
+    HASH
 }
 
-fn decimal(mut value: usize, digits: &mut [u8; 20]) -> &[u8] {
-    let mut start = digits.len();
-    loop {
-        start -= 1;
-        digits[start] = b'0' + (value % 10) as u8;
-        value /= 10;
-        if value == 0 {
-            return &digits[start..];
+/// Computed when this is compiled, so that no name of a field is in the library for it.
+const fn hash_of(structures: &[Struct]) -> u32 {
+    let (mut crc, mut place) = (!0, 0);
+    while place < structures.len() {
+        let structure = &structures[place];
+        let mut index = 0;
+        while index < structure.fields.len() {
+            let field = &structure.fields[index];
+            crc = with_text(crc, structure.name.as_bytes());
+            crc = with_text(crc, b".");
+            crc = with_text(crc, field.name.as_bytes());
+            crc = with_text(crc, b" ");
+            crc = with_decimal(crc, field.offset);
+            crc = with_text(crc, b" ");
+            crc = with_decimal(crc, field.size);
+            crc = with_text(crc, b"\n");
+            index += 1;
         }
+        place += 1;
     }
+    !crc
+}
+
+const fn with_text(mut crc: u32, text: &[u8]) -> u32 {
+    let mut index = 0;
+    while index < text.len() {
+        crc = checksum::with_byte(crc, text[index]);
+        index += 1;
+    }
+    crc
+}
+
+const fn with_decimal(crc: u32, value: usize) -> u32 {
+    let before = if value > 9 { with_decimal(crc, value / 10) } else { crc };
+    checksum::with_byte(before, b'0' + (value % 10) as u8)
 }

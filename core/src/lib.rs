@@ -10,6 +10,7 @@
 extern crate alloc;
 
 pub mod book;
+mod checksum;
 pub mod error;
 mod handout;
 #[cfg(not(loom))]

@@ -70,7 +70,7 @@ macro_rules! layout {
         )*
 
         /// Every shared structure, in file order.
-        pub static STRUCTS: &[Struct] = &[$(Struct {
+        pub const STRUCTS: &[Struct] = &[$(Struct {
             name: stringify!($name),
             size: $size,
             doc: concat!($($about),*),

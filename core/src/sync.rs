@@ -209,10 +209,22 @@ mod bytes {
         }
     }
 
+    /// WebAssembly has an instruction for it.
+    ///
+    /// # Safety
+    /// As for `copy_nonoverlapping`.
+    #[cfg(target_family = "wasm")]
+    #[inline]
+    pub(crate) unsafe fn copy(from: *const u8, to: *mut u8, length: usize) {
+        // SAFETY: the caller's.
+        unsafe { core::ptr::copy_nonoverlapping(from, to, length) };
+    }
+
     /// Copies in pieces of 64 bytes, which is what most messages are: a call of `memcpy` costs more than the copy.
     ///
     /// # Safety
     /// As for `copy_nonoverlapping`.
+    #[cfg(not(target_family = "wasm"))]
     #[inline(always)]
     pub(crate) unsafe fn copy(from: *const u8, to: *mut u8, length: usize) {
         if length > 256 {

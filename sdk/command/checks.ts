@@ -7,7 +7,7 @@ import { availableParallelism, release, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { TailraceError } from '../error.ts';
 import { LAYOUT_HASH } from '../generated/layout.ts';
-import { candidates, native } from '../native.ts';
+import { backend, native } from '../native.ts';
 import { size } from './paper.ts';
 import { SHARED_MEMORY } from './places.ts';
 
@@ -48,15 +48,23 @@ function platform(): Finding {
   return { id: 'platform', verdict: 'fail', seen, why, advice: 'run on Linux, x86-64 or arm64' };
 }
 
-function addon(): Finding {
+function addon(): Finding[] {
   try {
-    native();
-    return ok('addon', candidates().find(existsSync) ?? 'loaded');
+    const { name, file, tried } = backend();
+    if (name === 'native') return [ok('backend', 'native'), ok('addon', file)];
+    const seen = tried.join(' · ');
+    const used = ok('backend', `wasm, ${file}, because: ${seen}`);
+    if (process.env.TAILRACE_BACKEND === 'wasm') return [used, ok('addon', 'not looked for')];
+    return [used, withoutAddon(seen, 'regions in files and logs need it; the rest runs in WebAssembly')];
   } catch (error) {
     const seen = error instanceof Error ? error.message : String(error);
-    const advice = 'install the package for this platform again, or build it: npm run build';
-    return { id: 'addon', verdict: 'fail', seen, why: 'nothing works without the native library', advice };
+    return [withoutAddon(seen, 'nothing works without the native library or the WebAssembly module')];
   }
+}
+
+function withoutAddon(seen: string, why: string): Finding {
+  const advice = 'install the package for this platform again, or build it: npm run build';
+  return { id: 'addon', verdict: 'fail', seen, why, advice };
 }
 
 /** Layout hashes: this package's, the library's, and those of the other languages that are installed. */
@@ -196,7 +204,7 @@ function sleeping(): Finding {
 export function machineChecks(): Finding[] {
   return [
     platform(),
-    addon(),
+    ...addon(),
     ...layouts(),
     sharedMemory(),
     removeIpc(),

@@ -2,8 +2,8 @@
 
 use alloc::boxed::Box;
 use tailrace_core::layout::RUNTIME_WASM;
-use tailrace_core::ring::Look;
 use tailrace_core::memory::{self, Reading};
+use tailrace_core::ring::Look;
 
 use crate::desk::{answer, room, set_number, text};
 use crate::instance::{deadline, handed_out, region};
@@ -106,7 +106,7 @@ pub unsafe extern "C" fn consumer_number(consumer: &Consumer, which: u32) -> i32
 /// `consumer` is open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consumer_wait(consumer: &mut Consumer, timeout_ms: f64) -> i32 {
-    answer(consumer.wait(deadline(timeout_ms)).map(usize::from))
+    consumer.wait(deadline(timeout_ms)).into()
 }
 
 /// The address of the word that changes when there is something to read.

@@ -54,7 +54,8 @@ pub unsafe extern "C" fn frame_check(bytes: *const u8, length: usize, head: &mut
         Seen::Frame(frame) => {
             let Header { sequence, flags, sender_runtime, timestamp_ns, message_type, sender_pid } = frame.header;
             let (flags, length) = (flags.into(), frame.payload.len() as u32);
-            *head = FrameHead { sequence, timestamp_ns, message_type, sender_pid, runtime: sender_runtime, flags, length };
+            *head =
+                FrameHead { sequence, timestamp_ns, message_type, sender_pid, runtime: sender_runtime, flags, length };
             set_bytes(frame.bytes());
             1
         }

@@ -3,8 +3,8 @@
 use alloc::boxed::Box;
 use tailrace_core::error::{Code, Fault};
 use tailrace_core::layout::RUNTIME_WASM;
-use tailrace_core::ring::Look;
 use tailrace_core::memory;
+use tailrace_core::ring::Look;
 use tailrace_core::ring::Packed;
 
 use crate::desk::{answer, given, set_number, text};
@@ -13,20 +13,6 @@ use crate::world::Page;
 
 /// A producer of this instance.
 pub type Producer = memory::Producer<'static, Page>;
-
-/// Exactly one message.
-struct One<'a>(&'a [u8]);
-
-impl tailrace_core::ring::Payloads for One<'_> {
-    #[inline(always)]
-    fn len(&self) -> usize {
-        1
-    }
-    #[inline(always)]
-    fn get(&self, _index: usize) -> &[u8] {
-        self.0
-    }
-}
 
 /// Joins a channel; the handle, or a code.
 ///
@@ -38,6 +24,11 @@ pub unsafe extern "C" fn producer_open(channel: u32, label: *const u8, length: u
     let label = unsafe { text(label, length) };
     let opened = label.and_then(|label| Producer::open(region()?, channel, label, RUNTIME_WASM));
     answer(opened.map(|producer| Box::into_raw(Box::new(producer)).addr()))
+}
+
+/// One function for one message and for many keeps the module small.
+fn write(producer: &mut Producer, payloads: &[u8], lengths: &[u32], message_type: u32) -> Result<usize, Fault> {
+    producer.write(&Packed::new(payloads, lengths).ok_or(Fault::new(Code::ARGUMENT))?, message_type)
 }
 
 /// Writes one message: 1, 0 when there is no room, or a code.
@@ -52,7 +43,8 @@ pub unsafe extern "C" fn producer_write(
     message_type: u32,
 ) -> i32 {
     // SAFETY: the caller's promise.
-    answer(producer.write(&One(unsafe { given(payload, length) }), message_type))
+    let payload = unsafe { given(payload, length) };
+    answer(write(producer, payload, &[length as u32], message_type))
 }
 
 /// Writes as many as there is room for of `count` messages: their lengths as u32, zeros to a multiple of 8, the payloads, each
@@ -70,16 +62,16 @@ pub unsafe extern "C" fn producer_write_packed(
 ) -> i32 {
     // SAFETY: the caller's promise.
     let bytes = unsafe { given(packed, length) };
-    let mut write = || {
+    let mut written = || {
         let wrong = Fault::new(Code::ARGUMENT);
         let split = count.checked_mul(4).and_then(|bytes| bytes.checked_next_multiple_of(8)).ok_or(wrong)?;
         let (lengths, payloads) = bytes.split_at_checked(split).ok_or(wrong)?;
         // SAFETY: any four bytes are a u32.
         let (before, lengths, _) = unsafe { lengths.align_to::<u32>() };
         let lengths = lengths.get(..count).filter(|_| before.is_empty()).ok_or(wrong)?;
-        producer.write(&Packed::new(payloads, lengths).ok_or(wrong)?, message_type)
+        write(producer, payloads, lengths, message_type)
     };
-    answer(write())
+    answer(written())
 }
 
 /// Leaves the sequence of the newest message that it wrote, or 0.
@@ -107,7 +99,7 @@ pub unsafe extern "C" fn producer_message_max(producer: &Producer) -> i32 {
 /// `producer` is open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn producer_wait(producer: &mut Producer, slots: u32, timeout_ms: f64) -> i32 {
-    answer(producer.wait(slots.into(), deadline(timeout_ms)).map(usize::from))
+    producer.wait(slots.into(), deadline(timeout_ms)).into()
 }
 
 /// Begins to wait for room for `slots`; the address of the word that changes then.

@@ -19,6 +19,7 @@
 use super::matching::Taker;
 use super::message::{PRICE_LIMIT, SetLimits};
 use super::{Book, Config, SelfTrade, Side};
+use crate::checksum;
 use crate::error::{Code, Fault};
 use alloc::vec::Vec;
 
@@ -102,7 +103,7 @@ impl Book {
             pen.write(&[order.price as u64, order.order_id, order.client_order_id]);
             pen.write(&[order.leaves, order.executed, whose]);
         }
-        let crc = crc32fast::hash(&pen.bytes[..pen.length]);
+        let crc = checksum::hash(&pen.bytes[..pen.length]);
         pen.write(&[crc.into()]);
         Ok(length)
     }
@@ -115,7 +116,7 @@ impl Book {
     pub fn restore(config: &Config, key: [u64; 2], bytes: &[u8]) -> Result<Self, Fault> {
         let mut book = Self::new(config, key)?;
         let (body, crc) = bytes.split_last_chunk().ok_or(CORRUPT)?;
-        if u64::from_le_bytes(*crc) != u64::from(crc32fast::hash(body)) {
+        if u64::from_le_bytes(*crc) != u64::from(checksum::hash(body)) {
             return Err(CORRUPT);
         }
         let mut reader = Reader(body);

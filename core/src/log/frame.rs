@@ -12,6 +12,7 @@ use super::layout::{
     COMMIT_BYTES, FRAME_COMMIT, FRAME_COMPRESSED, FRAME_CONTINUATION, FRAME_HEADER_BYTES, FRAME_LONG,
     FRAME_PAYLOAD_MAX, FRAME_TOMBSTONE, FRAME_VERSION,
 };
+use crate::checksum;
 use crate::layout::{MESSAGE_ABANDONED, MESSAGE_COMPRESSED, MESSAGE_CONTINUATION};
 
 const HEADER: usize = FRAME_HEADER_BYTES as usize;
@@ -98,7 +99,7 @@ pub fn encode(into: &mut [u8], header: &Header, payload: &[u8]) -> usize {
     }
     let end = HEADER + payload.len();
     frame[HEADER..end].copy_from_slice(payload);
-    let crc = crc32fast::hash(&frame[..end]);
+    let crc = checksum::hash(&frame[..end]);
     frame[end..end + CRC].copy_from_slice(&crc.to_le_bytes());
     frame[end + CRC..].fill(0);
     bytes
@@ -107,7 +108,7 @@ pub fn encode(into: &mut [u8], header: &Header, payload: &[u8]) -> usize {
 /// The CRC-32 (IEEE) of bytes, as it stands in frames and slots.
 #[inline]
 pub fn checksum(bytes: &[u8]) -> u32 {
-    crc32fast::hash(bytes)
+    checksum::hash(bytes)
 }
 
 /// What the first bytes are. `bytes` may go on after the frame.
@@ -129,7 +130,7 @@ pub fn check(bytes: &[u8]) -> Seen<'_> {
     let Some(frame) = bytes.get(..whole) else { return Seen::Incomplete(whole) };
     let (content, rest) = frame.split_at(HEADER + length);
     let (stated, padding) = rest.split_at(CRC);
-    if stated != crc32fast::hash(content).to_le_bytes() || padding.iter().any(|byte| *byte != 0) {
+    if stated != checksum::hash(content).to_le_bytes() || padding.iter().any(|byte| *byte != 0) {
         return Seen::Bad;
     }
     Seen::Frame(Frame {

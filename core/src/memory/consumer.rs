@@ -123,15 +123,8 @@ impl<'m, W: World> Consumer<'m, W> {
     }
 
     /// Waits until there is something to poll (true) or the deadline has passed (false); for threads that may sleep.
-    ///
-    /// # Errors
-    /// None.
-    pub fn wait(&mut self, deadline_ns: Option<u64>) -> Result<bool, Fault> {
-        self.hear();
-        match &mut self.reader {
-            Reader::Taker(taker) => taker.wait(self.region, deadline_ns, || Ok(())),
-            Reader::Subscriber(subscriber) => subscriber.wait(self.region, deadline_ns, || Ok(())),
-        }
+    pub fn wait(&mut self, deadline_ns: Option<u64>) -> bool {
+        self.look() == Look::Ready || self.vigil.wait(self.region, deadline_ns)
     }
 
     fn ring(&self) -> &Ring<'m> {

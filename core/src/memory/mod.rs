@@ -47,6 +47,9 @@ use core::ptr::NonNull;
 /// How long one nap before the lock is, nanoseconds.
 const LOCK_NAP_NS: u64 = 1_000_000;
 
+/// Value of a BUSY that is of the lock, beside the number of who holds it; else it is a process id.
+pub const LOCK_BUSY: u64 = 1 << 32;
+
 /// The world around one instance: its clocks, and sleep and wake.
 pub trait World {
     /// Wall clock, nanoseconds since 1970.
@@ -210,6 +213,7 @@ impl<'m, W: World> Linear<'m, W> {
     }
 
     /// Where a counted channel is, checked against the memory and the other bands.
+    #[inline(never)]
     fn place(&self, channel: u32) -> Result<Place, Fault> {
         let count = self.channel_count()?;
         if channel >= count {
@@ -232,6 +236,7 @@ impl<'m, W: World> Linear<'m, W> {
     ///
     /// # Errors
     /// `NOT_FOUND`, `CORRUPT`.
+    #[inline(never)]
     pub fn ring(&self, channel: u32) -> Result<Ring<'m>, Fault> {
         let place = self.place(channel)?;
         let memory = crate::ring::Memory {
@@ -287,7 +292,8 @@ impl<'m, W: World> Linear<'m, W> {
     /// The region lock.
     ///
     /// # Errors
-    /// `BUSY` with the number of the instance that holds it.
+    /// `BUSY` with [`LOCK_BUSY`] and the number of the instance that holds it.
+    #[inline(never)]
     fn lock(&self) -> Result<LinearLock<'_, W>, Fault> {
         let start = self.world.monotonic_ns();
         loop {
@@ -299,7 +305,7 @@ impl<'m, W: World> Linear<'m, W> {
             }
             let waited = self.world.monotonic_ns().wrapping_sub(start);
             if waited >= self.instance.lock_timeout_ns {
-                return Err(Fault::with(Code::BUSY, holder.into()));
+                return Err(Fault::with(Code::BUSY, LOCK_BUSY | u64::from(holder)));
             }
             if holder != 0 {
                 self.world.sleep(word, holder, LOCK_NAP_NS.min(self.instance.lock_timeout_ns - waited));
@@ -309,6 +315,7 @@ impl<'m, W: World> Linear<'m, W> {
     }
 
     /// Deals with the dead of every channel. The caller holds the region lock.
+    #[inline(never)]
     fn mend_members(&self) {
         for channel in 0..self.channel_count().unwrap_or(0) {
             let has_dead =
@@ -323,6 +330,7 @@ impl<'m, W: World> Linear<'m, W> {
     }
 
     /// Takes a place on a channel; the index of the entry.
+    #[inline(never)]
     fn join(&self, ring: &Ring<'_>, guest: &Guest<'_>) -> Result<u32, Fault> {
         let _lock = self.lock()?;
         step("join.locked");
@@ -347,6 +355,9 @@ impl<'m, W: World> Linear<'m, W> {
         // sync: linear-lock. Release; who takes it now sees the deaths.
         if word.compare_exchange(number, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
             self.world.wake(word, 1);
+        }
+        if let Some(_lock) = self.try_lock() {
+            self.mend_members();
         }
         self.wake_all();
         buried

@@ -42,11 +42,9 @@ impl<'m, W: World> Producer<'m, W> {
     }
 
     /// Waits until there is room for `slots` (true) or the deadline has passed (false); for threads that may sleep.
-    ///
-    /// # Errors
-    /// None.
-    pub fn wait(&mut self, slots: u64, deadline_ns: Option<u64>) -> Result<bool, Fault> {
-        self.writer.wait_for_room(self.region, slots, deadline_ns, || Ok(()))
+    pub fn wait(&mut self, slots: u64, deadline_ns: Option<u64>) -> bool {
+        self.vigil.want_room(slots);
+        self.vigil.wait(self.region, deadline_ns)
     }
 
     /// Sequence of the newest message that this handle wrote, 0 before the first.

@@ -6,8 +6,11 @@
 use super::{Linear, World};
 use crate::layout::Participant;
 use crate::look::Look;
-use crate::ring::{Ring, Wanted, Watcher};
+use crate::ring::{PATIENCE_NS, Ring, Wanted, Watcher, step};
 use crate::sync::AtomicU32;
+
+/// Longest nap, nanoseconds.
+const NAP_NS: u64 = 10_000_000;
 
 /// Waits on behalf of one handle, in the handle's own thread.
 pub struct Vigil<'m> {
@@ -53,6 +56,32 @@ impl<'m> Vigil<'m> {
             self.note = Some(self.watcher.take_dead_taker() || self.note == Some(true));
         }
         look
+    }
+
+    /// All the steps, in a thread that may sleep: true when there is something, false when the deadline has passed.
+    pub(super) fn wait<W: World>(&mut self, region: &Linear<'_, W>, deadline_ns: Option<u64>) -> bool {
+        loop {
+            let word = self.word();
+            if self.look() == Look::Ready {
+                return true;
+            }
+            self.arm();
+            let nap = match self.look() {
+                Look::Ready => return true,
+                Look::Hole => PATIENCE_NS,
+                Look::Empty => NAP_NS,
+            };
+            let left = deadline_ns.map_or(nap, |deadline| deadline.saturating_sub(region.world.monotonic_ns()));
+            if left == 0 {
+                return false;
+            }
+            step("wait.sleeping");
+            region.world.sleep(self.signal(), word, nap.min(left));
+            step("wait.woken");
+            if self.after(region, self.word() == word) == Look::Ready {
+                return true;
+            }
+        }
     }
 
     /// The writer's steps: the handle was told some time ago and does not take.

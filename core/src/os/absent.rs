@@ -73,6 +73,7 @@ refused! {
     open(path: &Path, access: Access) -> Descriptor;
     open_new(path: &Path, mode: u32) -> Descriptor;
     open_unnamed(directory: &Path, mode: u32) -> Descriptor;
+    open_memory() -> Descriptor;
     reopen(descriptor: &Descriptor, access: Access) -> Descriptor;
     status(descriptor: &Descriptor) -> Status;
     identity_of(path: &Path) -> (u64, u64);

@@ -87,6 +87,12 @@ pub fn open_unnamed(directory: &Path, mode: u32) -> io::Result<Descriptor> {
     open_with(directory, libc::O_RDWR | libc::O_TMPFILE, mode)
 }
 
+/// Makes a file that is in memory only and has no name anywhere.
+pub fn open_memory() -> io::Result<Descriptor> {
+    // SAFETY: the name is a string that ends with NUL.
+    checked(unsafe { libc::memfd_create(c"tailrace".as_ptr(), libc::MFD_CLOEXEC) }).map(Descriptor)
+}
+
 /// A second, independent description of the same file.
 pub fn reopen(descriptor: &Descriptor, access: Access) -> io::Result<Descriptor> {
     open_with(Path::new(&format!("/proc/self/fd/{}", descriptor.0)), access_flag(access), 0)

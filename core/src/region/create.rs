@@ -33,6 +33,16 @@ pub(super) fn create(path: &Path, options: &CreateOptions) -> Result<Shared> {
     }
 }
 
+/// Makes a region that has no file: it lives as long as this process has it open.
+pub(super) fn memory(options: &CreateOptions) -> Result<Shared> {
+    let limit_bytes = options.checked_limit()?;
+    let opening =
+        Opening { limit_bytes, lock_timeout_ms: options.lock_timeout_ms, is_read_only: false, foreign_flags: None };
+    let name = Path::new("memory");
+    let descriptor = os::open_memory().map_err(|cause| creating(name, cause))?;
+    fill(&descriptor, name, name, options, opening)
+}
+
 /// Everything before the file: arguments, the name, what others left there.
 fn prepare<'a>(path: &'a Path, options: &CreateOptions) -> Result<(&'a Path, &'a OsStr, Opening)> {
     let limit_bytes = options.checked_limit()?;

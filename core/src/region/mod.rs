@@ -103,6 +103,14 @@ impl Region {
         create::create(&absolute(path.as_ref())?, options).map(Self::of)
     }
 
+    /// Makes a region without a file, for the threads of this process; it is gone with its last handle.
+    ///
+    /// # Errors
+    /// NO_SPACE, ARGUMENT, IO, UNSUPPORTED.
+    pub fn memory(options: &CreateOptions) -> Result<Self> {
+        create::memory(options).map(Self::of)
+    }
+
     /// Opens a region file. After a restart of the machine the first to open it finds its channels, all empty.
     ///
     /// # Errors

@@ -7,6 +7,7 @@
 use super::Ring;
 use super::host::step;
 use super::plan::piece_length;
+use crate::checksum;
 use crate::error::{Code, Fault};
 use crate::handout::{RecordWriter, record_bytes};
 use crate::layout::{MESSAGE_ABANDONED, MESSAGE_CONTINUATION, MESSAGE_CRC, SLOT_PAYLOAD};
@@ -56,7 +57,7 @@ impl Ring<'_> {
             return self.too_large(x, length);
         };
         slot.payload.read_racing(into);
-        let is_intact = flags & MESSAGE_CRC == 0 || crc32fast::hash(into) == slot.crc32.load(Ordering::Relaxed);
+        let is_intact = flags & MESSAGE_CRC == 0 || checksum::hash(into) == slot.crc32.load(Ordering::Relaxed);
         if !self.is_same(x) {
             return Ok(Read::Lapped);
         }
@@ -122,7 +123,7 @@ impl Ring<'_> {
             if !self.is_same(at) && distance == 0 {
                 return Ok(Read::Lapped);
             }
-            if !is_right || (flags & MESSAGE_CRC != 0 && crc32fast::hash(part) != crc) {
+            if !is_right || (flags & MESSAGE_CRC != 0 && checksum::hash(part) != crc) {
                 return Ok(Read::Corrupt);
             }
         }

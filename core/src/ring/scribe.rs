@@ -13,6 +13,7 @@ use super::host::{Host, step};
 use super::plan::piece_length;
 use super::wait::{Side, Sleeper, Waiter};
 use super::{Ring, add_own, count};
+use crate::checksum;
 use crate::error::{Code, Fault};
 use crate::layout::{MESSAGE_ABANDONED, MESSAGE_CONTINUATION, MESSAGE_CRC, Participant, Recorder, SLOT_PAYLOAD, Slot};
 use crate::look::Look;
@@ -251,7 +252,7 @@ fn header_of(slot: &Slot, flags: u16) -> SlotHeader {
 #[inline(always)]
 fn copy_slot(slot: &Slot, flags: u16, into: &mut [u8]) -> bool {
     slot.payload.read_racing(into);
-    flags & MESSAGE_CRC == 0 || crc32fast::hash(into) == slot.crc32.load(Ordering::Relaxed)
+    flags & MESSAGE_CRC == 0 || checksum::hash(into) == slot.crc32.load(Ordering::Relaxed)
 }
 
 impl Waiter for Scribe<'_> {

@@ -4,6 +4,7 @@
 
 use super::Ring;
 use super::plan::{Piece, piece_length};
+use crate::checksum;
 use crate::handout;
 use crate::layout::{CHANNEL_CHECKSUM, CHANNEL_FOREIGN_CODE, MESSAGE_ABANDONED, MESSAGE_CRC, Slot};
 use crate::sync::Ordering;
@@ -61,7 +62,7 @@ impl Ring<'_> {
         if self.flags & CHANNEL_FOREIGN_CODE == 0 {
             if self.flags & CHANNEL_CHECKSUM != 0 {
                 flags |= MESSAGE_CRC;
-                slot.crc32.store(crc32fast::hash(payload), Ordering::Relaxed);
+                slot.crc32.store(checksum::hash(payload), Ordering::Relaxed);
             }
             slot.total_len.store(header.total_len, Ordering::Relaxed);
             slot.delivery_count.store(1, Ordering::Relaxed);
@@ -148,7 +149,7 @@ impl Ring<'_> {
         if self.is_foreign() || slot.flags.load(Ordering::Relaxed) & MESSAGE_CRC == 0 {
             return true;
         }
-        crc32fast::hash(payload) == slot.crc32.load(Ordering::Relaxed)
+        checksum::hash(payload) == slot.crc32.load(Ordering::Relaxed)
     }
 
     /// Whether a message that the caller has taken is what its writer wrote, as far as checksums can tell.

@@ -134,6 +134,24 @@ pub fn region_open_or_create(
     })
 }
 
+/// Makes a region without a file, for the threads of this process.
+#[napi]
+pub fn region_memory(env: Env, limit_bytes: f64, lock_timeout_ms: f64) -> napi::Result<f64> {
+    guarded(env, |environment| {
+        let options = create_options(limit_bytes, CreateOptions::default().mode, lock_timeout_ms, 0);
+        opened(environment, Region::memory(&options)?)
+    })
+}
+
+/// A handle of this thread for a region that another thread of the process has open.
+#[napi]
+pub fn region_attach(env: Env, region: f64) -> napi::Result<f64> {
+    guarded(env, |environment| {
+        let region = handles::with_region(region as i64, |region| Ok(region.clone()))?;
+        opened(environment, region)
+    })
+}
+
 /// Removes a region's file.
 #[napi]
 pub fn region_remove(env: Env, path: String) -> napi::Result<()> {

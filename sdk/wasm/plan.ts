@@ -1,0 +1,166 @@
+/**
+ * Plan: what lies where in a shared memory, and which instance has which home.
+ *
+ * ```text
+ * 0            constants of the module, up to its `__heap_base`
+ * table        header, and one entry for each home                      64 KiB, written here, by Atomics
+ * homes        stack and thread block 64 KiB · heap 2 MiB · stage 1 MiB and 64 KiB
+ * region       the bytes of a region's file                             written by the core alone
+ * ```
+ *
+ * A memory is as large at the beginning as it will ever be, because the views of other threads would not follow its growth;
+ * pages that nobody touches cost nothing. A home belongs to one instance, from before its first call until the thread has
+ * ended: an entry is taken by a CAS, and given back by whoever knows that nobody runs in it any more. Its generation makes
+ * the instance's number one that was never used before.
+ */
+import { type Memory, newMemory } from './engine.ts';
+import { refuse } from './refusal.ts';
+
+const WASM_PAGE_BYTES = 64 * 1024;
+const MAGIC = 0x4d4c5254;
+const VERSION = 1;
+/** Where the table begins, or the only home of a private memory; a module's constants end before. */
+export const TABLE_OFFSET = 128 * 1024;
+const TABLE_BYTES = 64 * 1024;
+/** Bytes of an instance's stack, and of its thread block behind it. */
+export const STACK_BYTES = 60 * 1024;
+export const THREAD_BYTES = 4 * 1024;
+/** Bytes of an instance's heap. */
+export const HEAP_BYTES = 2 * 1024 * 1024;
+/** Bytes through which payloads and records go: the longest message and its record. */
+export const STAGE_BYTES = 1024 * 1024 + 64 * 1024;
+const HOME_BYTES = STACK_BYTES + THREAD_BYTES + HEAP_BYTES + STAGE_BYTES;
+/** Threads that a memory has room for, and how many it may have. */
+export const THREADS = 16;
+export const THREADS_MAX = 1_000;
+/** The most a memory of 32 bits can be. */
+const MEMORY_BYTES_MAX = 65_536 * WASM_PAGE_BYTES;
+
+/** Words of the table's header. */
+const HEADER = { magic: 0, version: 1, homes: 2, tickets: 3, regionOffset: 4, regionBytes: 5 } as const;
+/** Where entries begin, and their words. */
+const ENTRIES = 16;
+const ENTRY = { state: 0, generation: 1, ticket: 2, thread: 3, words: 4 } as const;
+const FREE = 0;
+const TAKEN = 1;
+
+/** Who takes a home. */
+export interface Tenant {
+  /** Of the handle by which the memory was shared; 0: of its maker. */
+  ticket: number;
+  /** Number of the thread, where threads have one. */
+  thread: number;
+}
+
+/** A home of one instance. */
+export interface Home {
+  index: number;
+  /** Never used before in this memory. */
+  number: number;
+  start: number;
+}
+
+/** A memory for a region of so many bytes; nobody has a home in it yet. */
+export function createMemory(limitBytes: number, threads: number): Memory {
+  const before = TABLE_OFFSET + TABLE_BYTES + threads * HOME_BYTES;
+  const pages = Math.ceil((before + limitBytes) / WASM_PAGE_BYTES);
+  if (pages * WASM_PAGE_BYTES > MEMORY_BYTES_MAX) {
+    const room = MEMORY_BYTES_MAX - before;
+    refuse('ERR_ARGUMENT', `limitBytes is ${limitBytes}; beside ${threads} threads there is room for ${room}`);
+  }
+  try {
+    return newMemory(pages, pages);
+  } catch (error) {
+    refuse('ERR_NO_SPACE', `no memory of ${pages * WASM_PAGE_BYTES} bytes (${String(error)})`);
+  }
+}
+
+/** The table of one memory. */
+export class Plan {
+  readonly #words: Int32Array;
+
+  private constructor(memory: Memory) {
+    this.#words = new Int32Array(memory.buffer, TABLE_OFFSET, TABLE_BYTES / 4);
+  }
+
+  /** Writes the table of a memory that was just made. */
+  static create(memory: Memory, threads: number, limitBytes: number): Plan {
+    const plan = new Plan(memory);
+    const words = plan.#words;
+    words[HEADER.version] = VERSION;
+    words[HEADER.homes] = threads;
+    words[HEADER.regionOffset] = TABLE_OFFSET + TABLE_BYTES + threads * HOME_BYTES;
+    words[HEADER.regionBytes] = limitBytes;
+    Atomics.store(words, HEADER.magic, MAGIC);
+    return plan;
+  }
+
+  /** The table of a memory that somebody else made. */
+  static of(memory: Memory): Plan {
+    const plan = new Plan(memory);
+    if (Atomics.load(plan.#words, HEADER.magic) !== MAGIC || plan.#words[HEADER.version] !== VERSION) {
+      refuse('ERR_VERSION', 'this memory was made by another version of tailrace, or by somebody else');
+    }
+    return plan;
+  }
+
+  get regionOffset(): number {
+    return this.#words[HEADER.regionOffset]! >>> 0;
+  }
+
+  get regionBytes(): number {
+    return this.#words[HEADER.regionBytes]! >>> 0;
+  }
+
+  get homes(): number {
+    return this.#words[HEADER.homes]!;
+  }
+
+  /** A number for one more handle by which the memory is shared. */
+  nextTicket(): number {
+    return Atomics.add(this.#words, HEADER.tickets, 1) + 1;
+  }
+
+  #at(index: number, word: number): number {
+    return ENTRIES + index * ENTRY.words + word;
+  }
+
+  /** Takes a home; undefined when all are taken. */
+  take({ ticket, thread }: Tenant): Home | undefined {
+    const words = this.#words;
+    for (let index = 0; index < this.homes; index += 1) {
+      if (Atomics.compareExchange(words, this.#at(index, ENTRY.state), FREE, TAKEN) !== FREE) continue;
+      const generation = Atomics.add(words, this.#at(index, ENTRY.generation), 1);
+      Atomics.store(words, this.#at(index, ENTRY.ticket), ticket);
+      Atomics.store(words, this.#at(index, ENTRY.thread), thread);
+      return this.#home(index, generation);
+    }
+    return undefined;
+  }
+
+  #home(index: number, generation: number): Home {
+    const number = (generation * this.homes + index + 1) >>> 0;
+    return { index, number, start: TABLE_OFFSET + TABLE_BYTES + index * HOME_BYTES };
+  }
+
+  /** The homes whose tenants are of these tickets, or of this thread. */
+  homesOf(tickets: ReadonlySet<number>, thread: number | undefined): Home[] {
+    const words = this.#words;
+    const found: Home[] = [];
+    for (let index = 0; index < this.homes; index += 1) {
+      if (Atomics.load(words, this.#at(index, ENTRY.state)) !== TAKEN) continue;
+      const ticket = Atomics.load(words, this.#at(index, ENTRY.ticket));
+      const isOfThread = thread !== undefined && Atomics.load(words, this.#at(index, ENTRY.thread)) === thread;
+      if (!isOfThread && !tickets.has(ticket)) continue;
+      found.push(this.#home(index, Atomics.load(words, this.#at(index, ENTRY.generation)) - 1));
+    }
+    return found;
+  }
+
+  /** Gives back a home in which nobody runs any more. */
+  leave({ index }: Home): void {
+    Atomics.store(this.#words, this.#at(index, ENTRY.thread), 0);
+    Atomics.store(this.#words, this.#at(index, ENTRY.ticket), 0);
+    Atomics.store(this.#words, this.#at(index, ENTRY.state), FREE);
+  }
+}
