@@ -180,6 +180,21 @@ fn one_process_writes_and_strangers_stay() {
     assert_eq!(place.found(), (Some(2), vec![]));
 }
 
+#[test]
+fn a_file_that_cannot_be_written_leaves_those_that_are_there() {
+    let place = Place::new(20);
+    let folder = place.folder(3);
+    folder.write(&place.head(5), &book(1, 40)).expect("written");
+    let in_the_way = place.snapshots().join(file::name_of(9) + ".part");
+    fs::create_dir(&in_the_way).expect("a folder where a file should be");
+    let refused = folder.write(&place.head(9), &book(2, 40)).expect_err("refused");
+    assert_eq!(refused.code(), Code::IO);
+    assert_eq!(place.found(), (Some(5), vec![]));
+    fs::remove_dir(&in_the_way).expect("out of the way");
+    folder.write(&place.head(9), &book(2, 40)).expect("written");
+    assert_eq!(place.found(), (Some(9), vec![]));
+}
+
 /// Not a test by itself: writes snapshots until it is killed.
 #[test]
 fn writer() {

@@ -10,7 +10,7 @@
 //! journal for the record that it took last; if that is not what it was, it begins anew.
 
 use crate::agent::say;
-use crate::config::{Config, Role};
+use crate::config::{Acknowledge, Config, Role};
 use crate::output::Nobody;
 use crate::replica::{Entry, Replica};
 use crate::snapshot::file::{self, Folder, Head};
@@ -98,6 +98,8 @@ struct Wish {
 /// The thread.
 pub struct Follower {
     journal: PathBuf,
+    /// What others see must be on disk, so what is shown here must be, too.
+    is_durable_only: bool,
     snapshots: PathBuf,
     every_commands: u64,
     keep: usize,
@@ -127,6 +129,7 @@ impl Follower {
         let now = Instant::now();
         Self {
             journal: config.log("orders"),
+            is_durable_only: config.acknowledge == Acknowledge::Wal,
             snapshots: config.data.join("snapshots"),
             every_commands: config.snapshot.every_commands,
             keep: config.snapshot.keep,
@@ -208,7 +211,8 @@ impl Follower {
 
     /// The journal as it is now, if there is one.
     fn open(&self) -> Result<Option<LogReader>> {
-        match LogReader::open(&self.journal, &ReadOptions { from: From::Oldest, is_durable_only: false }) {
+        let options = ReadOptions { from: From::Oldest, is_durable_only: self.is_durable_only };
+        match LogReader::open(&self.journal, &options) {
             Ok(journal) => Ok(Some(journal)),
             Err(error) if error.code() == Code::NOT_FOUND => Ok(None),
             Err(error) => Err(error),

@@ -7,8 +7,9 @@
 //!              service ──► clients that come late
 //! ```
 //!
-//! It reads the journal's files and nothing else: no region, no ring, nothing of a living matcher. So it is never ahead
-//! of what a matcher finds when it starts again, it does not notice when one dies, and nobody notices when it does.
+//! It reads the journal's files and nothing else: no region, no ring, nothing of a living matcher; at level `wal` only
+//! what is on disk. So it is never ahead of what a matcher finds when it starts again, it does not notice when one dies,
+//! and nobody notices when it does.
 //!
 //! All its work is done by threads of its own at SCHED_IDLE; whoever runs the agent only looks after them. A follower
 //! that never gets a processor falls behind, and images are as old as that; how far is in the status, as `lag`.

@@ -43,7 +43,7 @@ fn restored(place: &Place) -> (u64, Replica) {
     let mut replica = found.newest.expect("a file");
     let sequence = replica.sequence();
     journal.seek(From::Sequence(replica.sequence() + 1)).expect("there");
-    feed(&mut replica, &mut journal);
+    feed(&mut replica, &mut journal, u64::MAX);
     (sequence, replica)
 }
 
@@ -218,7 +218,32 @@ fn a_journal_that_has_lost_its_end_takes_the_shadow_back() {
 
 #[test]
 fn it_survives_the_matcher_and_the_region() {
-    let place = Place::new(300, 4_096);
+    for level in ["memory", "written", "wal"] {
+        survive_the_matcher(&Place::at_level(level, 300, 4_096));
+    }
+}
+
+#[test]
+fn at_level_wal_it_shows_what_is_on_disk() {
+    let place = Place::at_level("wal", 1_000, 4_096);
+    let journal = place.journal(EPOCH, 4_096);
+    journal.sync().expect("synced");
+    let mut shadow = place.run("shadow");
+    let mut flow = Flow::new(9);
+    for _ in 0..3 {
+        append(&journal, &commands(&mut flow, 200));
+        std::thread::sleep(Duration::from_millis(100));
+        let durable = journal.durable_sequence();
+        let image = shadow.snapshot();
+        if journal.durable_sequence() == durable {
+            assert!(image == Image::of(&place.replayed_until(durable)).bytes, "{durable} is on disk");
+        }
+        journal.sync().expect("synced");
+        assert_equal(&place, &mut shadow);
+    }
+}
+
+fn survive_the_matcher(place: &Place) {
     let mut shadow = place.run("shadow");
     let mut flow = Flow::new(8);
     let mut sent = 1;
@@ -238,7 +263,7 @@ fn it_survives_the_matcher_and_the_region() {
             assert_eq!(told["state_hash"], format!("{:016x}", place.replayed().book().state_hash()));
         }
         matcher.kill();
-        assert_equal(&place, &mut shadow);
+        assert_equal(place, &mut shadow);
         if round % 2 == 1 {
             fs::remove_file(place.path("region")).expect("removed");
         }

@@ -26,10 +26,16 @@ pub struct Place {
 impl Place {
     /// An exchange whose shadow writes a file every so many commands, and whose book has so many slots.
     pub fn new(every_commands: u64, slot_count: u32) -> Self {
+        Self::at_level("written", every_commands, slot_count)
+    }
+
+    /// The same, at an acknowledge level.
+    pub fn at_level(acknowledge: &str, every_commands: u64, slot_count: u32) -> Self {
         let directory = tempfile::tempdir().expect("a folder");
         let config = serde_json::json!({
             "region": "region",
             "data": "data",
+            "acknowledge": acknowledge,
             "book": { "slot_count": slot_count, "account_count": 8, "band_ticks": 1_024 },
             "gateway": { "listen": "127.0.0.1:0" },
             "publisher": { "feed": ["127.0.0.1:9"], "requests": "127.0.0.1:0" },
@@ -85,19 +91,25 @@ impl Place {
 
     /// The book of the journal as it is now.
     pub fn replayed(&self) -> Replica {
+        self.replayed_until(u64::MAX)
+    }
+
+    /// The same, up to this record.
+    pub fn replayed_until(&self, last: u64) -> Replica {
         let path = self.path("data/orders");
         let mut journal =
             LogReader::open(path, &ReadOptions { from: From::Oldest, ..ReadOptions::default() }).expect("a reader");
         let first = journal.next_frame().expect("read").expect("an opening");
         let mut replica = Replica::open(&Entry::of_frame(&first)).expect("opened");
-        feed(&mut replica, &mut journal);
+        feed(&mut replica, &mut journal, last);
         replica
     }
 }
 
-/// Takes what is left of the journal.
-pub fn feed(replica: &mut Replica, journal: &mut LogReader) {
-    while let Some(frame) = journal.next_frame().expect("read") {
+/// Takes what is left of the journal, up to this record.
+pub fn feed(replica: &mut Replica, journal: &mut LogReader, last: u64) {
+    while replica.sequence() < last {
+        let Some(frame) = journal.next_frame().expect("read") else { return };
         replica.take(&Entry::of_frame(&frame), &mut Nobody).expect("in order");
     }
 }
