@@ -2,7 +2,7 @@
 //! read out of the logs.
 
 use crate::flow::{Flow, Kind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tailrace_core::book::record::KeptReport;
@@ -20,8 +20,8 @@ use tailrace_exchange::replica::{Entry, Replica};
 
 /// A folder with the configuration of an exchange.
 pub struct Stage {
-    /// Removed with it.
     _directory: tempfile::TempDir,
+    pub file: PathBuf,
     pub config: Config,
 }
 
@@ -58,13 +58,13 @@ impl Stage {
             "streams": { "orders": orders, "reports": reports, "market": market },
             "gateway": { "listen": "127.0.0.1:0" },
             "publisher": { "feed": ["127.0.0.1:1"], "requests": "127.0.0.1:0" },
-            "snapshot": { "listen": "127.0.0.1:0" },
+            "snapshot": { "listen": "127.0.0.1:0", "every_commands": 10_000 },
             "users": [],
         });
         let file = directory.path().join("exchange.json");
         std::fs::write(&file, text.to_string()).expect("written");
         let config = Config::read(&file).expect("in order");
-        Self { _directory: directory, config }
+        Self { _directory: directory, file, config }
     }
 
     pub fn matcher(&self) -> Matcher {
