@@ -5,7 +5,8 @@
 //! rung for and not there any more costs one look.
 
 use mio::Waker;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tailrace_core::error::{Code, Error, Result};
@@ -14,9 +15,14 @@ use tailrace_core::region::Watch;
 /// How long it takes at most to end.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// Nobody asks; the loop is about to sleep; it needs nothing any more.
+const IDLE: u8 = 0;
+const ASKED: u8 = 1;
+const ENDING: u8 = 2;
+
 /// A thread that sleeps for a ring.
 pub struct Bell {
-    calls: Option<SyncSender<()>>,
+    state: Arc<AtomicU8>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -27,42 +33,50 @@ impl Bell {
     /// # Errors
     /// IO: there is no thread.
     pub fn start(watch: Watch, waker: Waker) -> Result<Self> {
-        let (calls, called) = sync_channel(1);
+        let state = Arc::new(AtomicU8::new(IDLE));
+        let its = Arc::clone(&state);
         let thread = std::thread::Builder::new()
             .name("tailrace-bell".into())
-            .spawn(move || listen(&watch, &waker, &called))
+            .spawn(move || listen(&watch, &waker, &its))
             .map_err(|cause| Error::os(Code::IO, "starting the thread that waits for messages", cause))?;
-        Ok(Self { calls: Some(calls), thread: Some(thread) })
+        Ok(Self { state, thread: Some(thread) })
     }
 
     /// Rings as soon as there is something to read, once; asking twice is asking once.
     pub fn ask(&self) {
-        if let Some(calls) = &self.calls {
-            // Full: it was asked already. Disconnected: it has rung for the last time.
-            let _ = calls.try_send(());
+        self.set(ASKED);
+    }
+
+    fn set(&self, state: u8) {
+        // sync: bell. Release; pairs with the Acquire in `listen`.
+        if self.state.swap(state, Ordering::AcqRel) != state
+            && let Some(thread) = &self.thread
+        {
+            thread.thread().unpark();
         }
     }
 }
 
-/// Until nobody can ask any more, or the region is gone, which the handle finds out when it is rung for.
-fn listen(watch: &Watch, waker: &Waker, called: &Receiver<()>) {
-    while called.recv().is_ok() {
-        loop {
-            let waited = watch.wait(LOOK);
-            if !matches!(waited, Ok(false)) {
+/// Until it is to end. When the region is gone it rings at every call, and the handle finds out why.
+fn listen(watch: &Watch, waker: &Waker, state: &AtomicU8) {
+    loop {
+        // sync: bell. Acquire; pairs with the Release in `Bell::set`.
+        match state.load(Ordering::Acquire) {
+            ENDING => return,
+            ASKED if !matches!(watch.wait(LOOK), Ok(false)) => {
+                // Asked for again by whoever this wakes, not before.
+                let _ = state.compare_exchange(ASKED, IDLE, Ordering::AcqRel, Ordering::Relaxed);
                 let _ = waker.wake();
-                break;
             }
-            if called.try_recv() == Err(TryRecvError::Disconnected) {
-                return;
-            }
+            ASKED => {}
+            _ => std::thread::park(),
         }
     }
 }
 
 impl Drop for Bell {
     fn drop(&mut self) {
-        self.calls = None;
+        self.set(ENDING);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }

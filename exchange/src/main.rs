@@ -86,8 +86,11 @@ fn start(role: Role, config: &Config) -> Result<Box<dyn Agent>> {
 
 fn run_parts(parts: &Parts) -> Result<()> {
     let config = Config::read(&parts.config)?;
+    // The matcher makes what the others wait for.
+    let mut roles = parts.roles.clone();
+    roles.sort_by_key(|role| *role != Role::Matcher);
     let mut agents = Vec::new();
-    for &role in &parts.roles {
+    for role in roles {
         agents.push(start(role, &config)?);
     }
     let running =

@@ -1,8 +1,8 @@
 //! Login: how a session begins, and how it ends.
 
-use super::Gateway;
 use super::outbox::time_ns;
 use super::session::{Cause, Stage};
+use super::{Gateway, Kept};
 use tailrace_core::book::Reason;
 use tailrace_core::book::message::MassCancel;
 use tailrace_core::book::session::{Heartbeat, LOGIN_CANCEL_ON_DISCONNECT, LOGIN_VERSION, Login, LoginReply, Logout};
@@ -122,8 +122,27 @@ impl Gateway {
 
     /// Takes away all orders of an account that was promised that.
     pub(super) fn cancel_all(&mut self, account: u32) {
+        // While one waits for room, no order of the account is passed on: it will do for later sessions too.
+        if self.kept.iter().any(|kept| kept.account == account && kept.sequence == 0) {
+            return;
+        }
         self.outbox.push(&MassCancel { account, ..MassCancel::BLANK }.encode());
-        self.kept.push_back((self.outbox.pushed(), account));
+        self.kept.push_back(Kept { account, ticket: self.outbox.pushed(), sequence: 0 });
+    }
+
+    /// Takes promises back whose mass cancels are on disk.
+    pub(super) fn settle(&mut self) -> Result<()> {
+        while let Some(&Kept { account, sequence, .. }) = self.kept.front()
+            && sequence != 0
+            // A log that fails says so to the matcher; the promise stands.
+            && self.orders.is_durable(sequence).unwrap_or(false)
+        {
+            self.kept.pop_front();
+            if !self.has_promise(account) {
+                self.promises.set(account, false, self.is_synced)?;
+            }
+        }
+        Ok(())
     }
 
     /// Ends a session in good order: what was said to it is sent first.

@@ -86,8 +86,18 @@ const STALL_NS: u64 = 50_000_000;
 /// Connections beyond the most there may be, for telling them so.
 const REFUSED_MAX: usize = 64;
 
-/// How long a gateway that ends waits for room for its last commands.
+/// How long a gateway that ends waits for room for its last commands, and then until they are on disk.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+const SETTLE_PATIENCE: Duration = Duration::from_millis(500);
+
+/// A mass cancel that was promised.
+struct Kept {
+    account: u32,
+    /// How many commands are in the ring when it is.
+    ticket: u64,
+    /// Its global sequence; 0: it is not in the ring yet.
+    sequence: u64,
+}
 
 /// Takes orders and brings reports.
 pub struct Gateway {
@@ -105,8 +115,8 @@ pub struct Gateway {
     orders: Producer,
     outbox: Outbox,
     promises: Promises,
-    /// Accounts whose promise is kept when so many commands are in the ring.
-    kept: VecDeque<(u64, u32)>,
+    /// Mass cancels that were promised, until they are on disk.
+    kept: VecDeque<Kept>,
     /// Reports as they come.
     reports: RecordedConsumer,
     /// Older ones.
@@ -240,14 +250,15 @@ impl Gateway {
     }
 
     /// Looks who is silent, and whom it has been silent to.
-    fn tick(&mut self) {
+    fn tick(&mut self) -> Result<()> {
         if !self.outbox.is_empty() {
             self.deaf = self.now;
         }
         if self.now - self.ticked < TICK_NS {
-            return;
+            return Ok(());
         }
         self.ticked = self.now;
+        self.settle()?;
         for place in self.sessions.places() {
             let (now, deaf) = (self.now, self.deaf);
             let Some(session) = self.sessions.get(place) else { continue };
@@ -261,9 +272,10 @@ impl Gateway {
                 _ => {}
             }
         }
+        Ok(())
     }
 
-    /// Commands go into the ring, as far as there is room; what they stood for is settled.
+    /// Commands go into the ring, as far as there is room.
     fn pass_on(&mut self) -> Result<usize> {
         if self.outbox.is_empty() {
             return Ok(0);
@@ -273,16 +285,11 @@ impl Gateway {
         if !self.outbox.is_empty() {
             self.counts.full += 1;
         }
-        let done = self.outbox.written();
-        while let Some(&(ticket, account)) = self.kept.front()
-            && ticket <= done
-        {
-            self.kept.pop_front();
-            if !self.has_promise(account) {
-                self.promises.set(account, false, false)?;
-            }
+        let (done, last) = (self.outbox.written(), self.orders.last_sequence());
+        for kept in self.kept.iter_mut().filter(|kept| kept.sequence == 0 && kept.ticket <= done) {
+            kept.sequence = last.wrapping_sub(done - kept.ticket);
         }
-        self.control.answer(done, self.orders.last_sequence());
+        self.control.answer(done, last);
         Ok(written)
     }
 }
@@ -303,7 +310,7 @@ impl Agent for Gateway {
         self.poll(Duration::ZERO)?;
         worked += self.accept();
         worked += self.hear()?;
-        self.tick();
+        self.tick()?;
         worked += self.send();
         Ok(worked)
     }
@@ -358,9 +365,13 @@ impl Agent for Gateway {
             self.pass_on()?;
             let left = deadline.saturating_duration_since(Instant::now());
             if !self.outbox.is_empty() && (left.is_zero() || !self.orders.wait_for_room(1, Some(left))?) {
-                // Promises are kept by the next gateway.
+                // The next gateway keeps its promises.
                 break;
             }
+        }
+        if let Some(kept) = self.kept.back().filter(|kept| kept.sequence != 0) {
+            let _ = self.orders.wait_durable(kept.sequence, Some(SETTLE_PATIENCE));
+            self.settle()?;
         }
         self.control.close();
         self.bell = None;

@@ -3,8 +3,8 @@
 //! ```text
 //! 0  "TRPROMIS"   8 zeros   16 + account: u8, 1 while a session of that account has cancel on disconnect
 //! ```
-//! A promise is written before the login is answered, and taken back when the mass cancel that it stands for is in
-//! `orders`. A byte changes as a whole whoever dies, so what a gateway finds when it starts is what the one before owed:
+//! A promise is written before the login is answered, and taken back when the mass cancel that it stands for is on disk.
+//! A byte changes as a whole whoever dies, so what a gateway finds when it starts is what the one before owed:
 //! it may cancel once too often, never once too seldom.
 
 use std::fs::{File, OpenOptions};
@@ -36,8 +36,9 @@ impl Promises {
         file.read_exact_at(&mut bytes, 0).map_err(refused)?;
         if bytes.len() < HEAD as usize {
             // Nothing was promised before the head was whole.
-            file.write_all_at(&[0; HEAD as usize], 0).map_err(refused)?;
-            file.write_all_at(MAGIC, 0).map_err(refused)?;
+            let mut head = [0; HEAD as usize];
+            head[..MAGIC.len()].copy_from_slice(MAGIC);
+            file.write_all_at(&head, 0).map_err(refused)?;
         } else if bytes[..8] != *MAGIC {
             return Err(Error::new(Code::FOREIGN, format!("{} does not hold promises", path.display())));
         }

@@ -5,6 +5,7 @@
 
 #![cfg(target_os = "linux")]
 
+mod chaos;
 mod client;
 mod offenders;
 mod operator;

@@ -1,11 +1,13 @@
 //! How sessions begin, go on beside each other, and end; and what becomes of their orders.
 
 use super::client::{Client, Said, framed, login};
-use super::stand::{Choices, PATIENCE, Stand};
+use super::stand::{Choices, PATIENCE, Stand, until};
 use super::witness::Witness;
+use rustix::process::Signal;
 use std::time::{Duration, Instant};
 use tailrace_core::book::session::{LOGIN_CANCEL_ON_DISCONNECT, Login};
 use tailrace_core::book::{EXEC_ACCEPTED, EXEC_CANCELLED, EXEC_MASS_CANCEL_DONE, EXEC_REJECTED, Reason};
+use tailrace_core::log::{LogReader, ReadOptions};
 
 #[test]
 fn a_hundred_clients_at_once_get_what_is_theirs() {
@@ -159,6 +161,12 @@ fn assert_cancelled(address: std::net::SocketAddr, account: u32, orders: usize) 
     client.log_out();
 }
 
+/// The accounts that are owed a mass cancel.
+fn promised(stand: &Stand) -> Vec<usize> {
+    let bytes = std::fs::read(stand.config.data.join("sessions")).expect("a file");
+    bytes.iter().skip(16).enumerate().filter(|(_, byte)| **byte != 0).map(|(account, _)| account).collect()
+}
+
 fn with_promise(account: u32) -> Login {
     Login { flags: LOGIN_CANCEL_ON_DISCONNECT, ..login(account) }
 }
@@ -212,6 +220,7 @@ fn orders_go_with_a_gateway_that_is_killed() {
     gone.log_out();
     let mut keeps = Client::log_in(address, 5);
     keeps.prove_alive(1);
+    until("one promise is kept", || promised(&stand) == [1, 2, 3]);
     gateway.kill();
     clients.into_iter().for_each(|mut client| client.wait_for_end());
     let gateway = stand.gateway_process();
@@ -224,6 +233,7 @@ fn orders_go_with_a_gateway_that_is_killed() {
     keeps.send(&cancel);
     assert_eq!(keeps.report().exec_type, EXEC_CANCELLED);
     // Kept once, promises are not kept again.
+    until("all promises are kept", || promised(&stand).is_empty());
     gateway.kill();
     let gateway = stand.gateway_process();
     let (_, reply) = Client::with(gateway.address(), &login(1));
@@ -249,4 +259,49 @@ fn a_gateway_that_ends_in_good_order_takes_the_orders_with_it() {
     assert_cancelled(gateway.address(), 1, 1);
     let ended = gateway.stop();
     assert_eq!(ended["orders_in"], 0, "the promise was kept before");
+}
+
+#[test]
+fn a_gateway_that_was_stopped_for_a_while_sends_nobody_away() {
+    let stand = Stand::new(&Choices::default());
+    let gateway = stand.gateway_process();
+    let (mut client, _) = Client::with(gateway.address(), &Login { heartbeat_ms: 100, ..login(1) });
+    for id in 1..=3 {
+        gateway.signal(Signal::STOP);
+        for _ in 0..12 {
+            client.beat();
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        gateway.signal(Signal::CONT);
+        let order = client.order(id);
+        client.send(&order);
+        assert_eq!(client.report().client_order_id, id);
+    }
+    assert_eq!(gateway.stop()["ended"]["silent"], 0);
+}
+
+#[test]
+fn a_gateway_that_falls_behind_loses_no_reports() {
+    const ORDERS: u64 = 6_000;
+    let stand = Stand::new(&Choices { order_slots: 1 << 13, ..Choices::default() });
+    let gateway = stand.gateway_process();
+    let mut client = Client::log_in(gateway.address(), 1);
+    stand.hold(true);
+    for first in (1..=ORDERS).step_by(100) {
+        let frames: Vec<u8> = (first..first + 100).flat_map(|id| framed(&client.order(id))).collect();
+        client.send_bytes(&frames);
+    }
+    until("all are passed on", || stand.commands().len() as u64 == ORDERS);
+    // More reports than their ring holds, before it looks again.
+    gateway.signal(Signal::STOP);
+    stand.hold(false);
+    let path = stand.config.log("reports");
+    let reports = || LogReader::open(&path, &ReadOptions::default()).and_then(|mut log| log.last_sequence());
+    until("all are matched", || reports().expect("a log") >= ORDERS - (1 << 12) + 1);
+    std::thread::sleep(Duration::from_millis(200));
+    gateway.signal(Signal::CONT);
+    for id in 1..=ORDERS {
+        let report = client.report();
+        assert_eq!((report.sequence, report.client_order_id), (id, id));
+    }
 }
