@@ -51,7 +51,7 @@ export interface ExchangeConfig {
     datagram_bytes?: number;
     linger_us?: number;
   };
-  snapshot: { listen: string; every_commands?: number; keep?: number };
+  snapshot: { listen: string; every_commands?: number; keep?: number; clients_max?: number };
   users: User[];
   /** Processor of each part. */
   pin?: Partial<Record<Role, number>>;
