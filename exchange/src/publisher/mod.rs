@@ -66,6 +66,8 @@ struct Counts {
     missing: u64,
     /// Payloads that are no market message, or one that was sent.
     malformed: u64,
+    /// Commands that left in parts, because their end did not come.
+    cut: u64,
 }
 
 /// Messages and datagrams until the last status.
@@ -164,6 +166,8 @@ impl Publisher {
             let now = Instant::now();
             let waited = self.waits_since.map_or(Duration::ZERO, |since| now.duration_since(since));
             if waited >= PATIENCE {
+                packer.flush(&mut send);
+                self.counts.cut += u64::from(packer.unsent() < packer.next());
                 packer.flush_all(&mut send);
             } else if count == 0 || waited >= self.linger {
                 packer.flush(&mut send);
@@ -269,6 +273,7 @@ impl Agent for Publisher {
             "send_errors": feed.send_errors + requests.counts.send_errors,
             "missing": counts.missing,
             "malformed": counts.malformed,
+            "cut": counts.cut,
             "lag": self.market.depth(),
             "requests": requests.counts.requests,
             "refused": requests.counts.refused,

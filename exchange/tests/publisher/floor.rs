@@ -259,3 +259,11 @@ pub fn joined(heard: &[Heard], mut next: u64) -> Vec<Vec<u8>> {
     }
     messages
 }
+
+/// Says where they differ, in a line.
+#[track_caller]
+pub fn same(heard: &[Vec<u8>], told: &[Vec<u8>]) {
+    let index = heard.iter().zip(told).position(|(one, other)| one != other);
+    let (left, right) = (heard.len(), told.len());
+    assert!(index.is_none() && left == right, "{left} messages for {right}; the first that differs: {index:?}");
+}

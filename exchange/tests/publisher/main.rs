@@ -3,4 +3,5 @@
 
 mod feed;
 mod floor;
+mod race;
 mod requests;

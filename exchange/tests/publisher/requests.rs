@@ -1,7 +1,7 @@
 //! What is asked for: from the ring, from the log, over gaps in its numbers, and what nobody should ask for.
 
 use crate::feed::settle;
-use crate::floor::{Client, Floor, SESSION, Stage, joined};
+use crate::floor::{Client, Floor, SESSION, Stage, joined, same};
 use rustix::process::{Signal, getpid, kill_process};
 use std::net::SocketAddr;
 use std::process::Command;
@@ -51,7 +51,7 @@ impl Stand {
         assert!(heard.len() <= 1, "one datagram for one question");
         let messages = joined(&heard, sequence);
         let from = sequence as usize - 1;
-        assert_eq!(messages, self.floor.told[from..from + messages.len()]);
+        same(&messages, &self.floor.told[from..from + messages.len()]);
         messages.len()
     }
 
@@ -157,7 +157,7 @@ fn a_flood_of_requests_takes_its_share_of_a_turn_and_no_more() {
     assert_eq!(answers, FLOOD, "all are answered in the end");
     settle(&mut stand.publisher);
     feed.extend(stand.listener.hear());
-    assert_eq!(joined(&feed, 5_001), stand.floor.told[5_000..], "and the feed goes on");
+    same(&joined(&feed, 5_001), &stand.floor.told[5_000..]);
 }
 
 /// Payloads of which the writer dies in the middle, after it has claimed its slots.
@@ -226,7 +226,7 @@ fn tombstones_in_the_stream_confuse_nobody() {
     stand.floor.rest(300);
     settle(&mut stand.publisher);
     let feed = stand.listener.hear();
-    assert_eq!(joined(&feed[1..], 2_402), stand.floor.told[2_401..], "it begins behind the newest message");
+    same(&joined(&feed[1..], 2_402), &stand.floor.told[2_401..]);
     assert_eq!(feed[0].header.sequence, 2_402);
     for sequence in (1..2_690).step_by(31).chain((1..2_690).rev().step_by(577)).chain([300, 301, 2_400, 2_401]) {
         assert_eq!(stand.ask(sequence, 10), 10);
