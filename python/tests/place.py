@@ -14,6 +14,7 @@ import socket
 import subprocess
 import tempfile
 import threading
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -134,6 +135,18 @@ class Place:
         )
         found: dict[str, Any] = json.loads(done.stdout)
         return found
+
+    def begin_anew(self) -> None:
+        """Kills everything, forgets everything, and begins again, in a later second."""
+        epoch = int(time.time())
+        for role in ROLES:
+            self.end(role, signal.SIGKILL)
+        shutil.rmtree(self.data)
+        for file in self.memory.iterdir():
+            file.unlink()
+        within(_PATIENCE, lambda: int(time.time()) > epoch)
+        for role in ROLES:
+            self.start(role)
 
     def __enter__(self) -> Place:
         try:

@@ -21,6 +21,7 @@ from place import LOOPBACK, USERS, Place, free_port, program
 from stand_in import BadNetwork
 from test_plain_mold import agreed
 
+import tailrace
 from tailrace import wire
 from tailrace.exchange import MarketBatch, MarketBook, MarketData, OrderEntry
 from tailrace.exchange.address import Address
@@ -102,7 +103,7 @@ def drain(receiver: socket.socket, datagrams: list[bytes]) -> None:
 
 
 def test_books_reports_and_journal_agree_and_so_does_the_other_decoder(captured: socket.socket) -> None:
-    port = free_port(socket.SOCK_DGRAM)
+    port, late_port = free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_DGRAM)
     datagrams: list[bytes] = []
 
     async def test(place: Place) -> None:
@@ -126,10 +127,17 @@ def test_books_reports_and_journal_agree_and_so_does_the_other_decoder(captured:
                     await asyncio.sleep(0.002)
 
             keeping = asyncio.create_task(keep())
-            await asyncio.gather(*flows)
-            for trader in traders:
-                await trader.answered()
-            await settled(place, view)
+            flowing = asyncio.gather(*flows)
+            await until(lambda: view.book.sequence > 500, view.task)
+            async with MarketData.join(feed=f"{LOOPBACK}:{late_port}", **places) as late:
+                late_view = View(late)
+                await flowing
+                for trader in traders:
+                    await trader.answered()
+                await settled(place, view)
+                await late_view.reaches(view.book.session, view.book.sequence)
+                assert late_view.batches[0].sequence > 100
+                assert late_view.book.image() == view.book.image()
             for trader, ids in zip(traders, sent, strict=True):
                 await until(lambda trader=trader: trader.orders.counters.reports == len(trader.reports))  # type: ignore[misc]
                 assert_answered(trader, ids)
@@ -167,7 +175,7 @@ def test_books_reports_and_journal_agree_and_so_does_the_other_decoder(captured:
             agreed(datagram[: dice.randrange(len(datagram))])
 
     host, capture_port = captured.getsockname()
-    with Place([f"{LOOPBACK}:{port}", f"{host}:{capture_port}"]) as place:
+    with Place([f"{LOOPBACK}:{port}", f"{LOOPBACK}:{late_port}", f"{host}:{capture_port}"]) as place:
         run(lambda: test(place), 120)
 
 
@@ -258,6 +266,68 @@ def test_rubbish_from_the_network_is_counted_while_the_feed_goes_on() -> None:
                 await settled(place, view)
                 assert data.counters.refused >= 20 * 51 - 100
                 await trader.orders.close()
+
+    with Place([f"{LOOPBACK}:{port}"]) as place:
+        run(lambda: test(place), 120)
+
+
+def test_a_session_is_resumed_displaced_and_cancelled_with_its_connection() -> None:
+    async def test(place: Place) -> None:
+        alice: dict[str, Any] = {"gateway": place.gateway, "user": "alice", "token": "alice", "pause_ms": 5}
+        first = Trader(await OrderEntry.connect(**alice))
+        for price in range(1, 21):
+            first.orders.new_order(side="buy", price=price, quantity=1)
+        await first.answered()
+        second = Trader(await OrderEntry.connect(**alice, next_report=11, cancel_on_disconnect=True))
+        with pytest.raises(tailrace.GoneError, match="elsewhere"):
+            await first.task
+        await until(lambda: len(second.reports) == 10, second.task)
+        assert second.reports == first.reports[10:]
+        # An id of then is answered with the report of then, and executes nothing.
+        second.orders.new_order(side="sell", price=1, quantity=1, client_order_id=3)
+        await second.answered()
+        assert (second.reports[-1].sequence, second.reports[-1].is_repeat) == (3, True)
+        # The gateway dies, and the one after it keeps the promise.
+        await asyncio.to_thread(place.end, "gateway", signal.SIGKILL)
+        await asyncio.to_thread(place.start, "gateway")
+        await until(lambda: second.reports[-1].exec_type == wire.EXEC_MASS_CANCEL_DONE, second.task)
+        assert (second.reports[-1].client_order_id, second.reports[-1].quantity) == (0, 20)
+        cancelled = [one for one in second.reports if one.reason == "MASS_CANCEL"]
+        assert [one.client_order_id for one in cancelled] == list(range(1, 21))
+        await second.orders.close()
+        with pytest.raises(tailrace.PermissionDeniedError):
+            await OrderEntry.connect(**{**alice, "token": "bob"})
+
+    with Place([f"{LOOPBACK}:9"]) as place:
+        run(lambda: test(place))
+
+
+def test_an_exchange_that_begins_anew_is_a_new_session() -> None:
+    port = free_port(socket.SOCK_DGRAM)
+
+    async def test(place: Place) -> None:
+        places: dict[str, Any] = {"requests": place.requests, "snapshots": place.snapshots}
+        alice: dict[str, Any] = {"gateway": place.gateway, "user": "alice", "token": "alice", "pause_ms": 5}
+        async with MarketData.join(feed=f"{LOOPBACK}:{port}", **places) as data:
+            view = View(data)
+            trader = Trader(await OrderEntry.connect(**alice))
+            for price in range(1, 21):
+                trader.orders.new_order(side="buy", price=price, quantity=1)
+            await trader.answered()
+            await settled(place, view)
+            session = view.book.session
+            # Killed, so that nobody says that the session is over.
+            await asyncio.to_thread(place.begin_anew)
+            with pytest.raises(tailrace.CorruptError, match="begun anew"):
+                await trader.task
+            trader = Trader(await OrderEntry.connect(**alice))
+            trader.orders.new_order(side="sell", price=7, quantity=3)
+            await trader.answered()
+            await until(lambda: view.book.session > session and view.book.sequence == 1, view.task)
+            assert view.book.best_bid is None
+            assert view.book.best_ask == (7, 3, 1)
+            assert data.session == view.book.session
+            await trader.orders.close()
 
     with Place([f"{LOOPBACK}:{port}"]) as place:
         run(lambda: test(place), 120)
