@@ -195,12 +195,12 @@ fn victim() {
     let Ok(path) = std::env::var(VICTIM) else { return };
     let region = Region::open(path, &OpenOptions::default()).expect("the region");
     let mut market = region.open_producer("market", &HandleOptions::default()).expect("a producer");
-    let stage = Stage { messages: vec![(vec![0; 48], 1, true); 9] };
+    let stage = Stage { messages: vec![(vec![0; 48], 1, true); 300] };
     let _ = market.write_from(&Deadly { stage: &stage, region: &region, tail: tail(&region) }, 0);
     unreachable!("it has killed itself");
 }
 
-/// Writes nine messages in a process that dies at the fifth: what it has claimed becomes tombstones.
+/// Writes 300 messages in a process that dies at the fifth: what it has claimed becomes tombstones, more than one look reads.
 fn bury(floor: &mut Floor) {
     floor.market = None;
     let victim = Command::new(std::env::current_exe().expect("this program"))
