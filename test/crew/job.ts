@@ -45,9 +45,9 @@ export class Job {
     this.ended = once(this.child, 'close');
   }
 
-  /** Its processes, from their command lines. */
+  /** The processes that it has started, and their names from their command lines. */
   processes(): { pid: number; name: string }[] {
-    return processesOver([`${this.dir}/`, `${this.temporary}/`], this.#names);
+    return processesWith(`TMPDIR=${this.temporary}`, this.#names).filter(({ pid }) => pid !== this.child.pid);
   }
 
   /** Waits for something, but not longer than the job lives. */
@@ -91,17 +91,23 @@ export class Job {
   }
 }
 
-function processesOver(folders: readonly string[], names: readonly string[]): { pid: number; name: string }[] {
+/** Processes that were started with this among their environment. */
+function processesWith(variable: string, names: readonly string[]): { pid: number; name: string }[] {
   const found: { pid: number; name: string }[] = [];
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
     try {
+      if (!readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0').includes(variable)) continue;
       const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
-      if (!words.some((word) => folders.some((folder) => word.startsWith(folder)))) continue;
-      const name = names.find((name) => words.some((word) => word.includes(name)));
+      const name = names.find((name) => words.some((word) => isNamed(word, name)));
       found.push({ pid: Number(pid), name: name ?? '' });
     } catch {
       // It ended meanwhile.
     }
   }
   return found;
+}
+
+/** Whether a word of a command line is a process's name, or the program of that name. */
+function isNamed(word: string, name: string): boolean {
+  return word === name || new RegExp(`(^|[/-])${name}(\\.\\w+)?$`).test(word);
 }

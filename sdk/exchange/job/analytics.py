@@ -99,7 +99,7 @@ def follow(path: str, after: int) -> None:
                 gaps += sequence - after - 1
                 after = sequence
                 stamps.append(message.timestamp)
-                if message.type == EXECUTED:
+                if message.payload[0] == EXECUTED:
                     executions.append(message.payload)
             day.add(np.frombuffer(b"".join(executions), EXECUTION))
             latencies = delays(stamps, since_ns, now_ns)

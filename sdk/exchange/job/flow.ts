@@ -73,7 +73,6 @@ const traders = await Promise.all(
       gateway,
       token,
       user: `trader-${account}`,
-      cancelOnDisconnect: true,
       pauseMs: 10,
       pauseMaxMs: 200,
     };

@@ -35,8 +35,7 @@ function sweep(run: Run, place: Place): void {
   try {
     Region.remove(place.region);
   } catch {
-    // It was removed, and so was the folder, unless somebody is to look at it.
-    return;
+    // It was removed, or never made.
   }
   place.remove();
 }

@@ -39,7 +39,7 @@ export class Place {
   readonly region: string;
   readonly addresses: Addresses;
   readonly token: string;
-  readonly #isTemporary: boolean;
+  #isTemporary: boolean;
 
   private constructor(dir: string, region: string, addresses: Addresses, token: string, isTemporary: boolean) {
     this.dir = dir;
@@ -98,6 +98,7 @@ export class Place {
   /** Keeps the folder, for people who want to find out what went wrong; where it is then. */
   keep(): string {
     if (!this.#isTemporary || !existsSync(this.dir)) return this.dir;
+    this.#isTemporary = false;
     const kept = `${this.dir}.kept`;
     rmSync(kept, { recursive: true, force: true });
     renameSync(this.dir, kept);
