@@ -162,7 +162,7 @@ export class Kernel<Out = Record<string, unknown>> {
    * has ended before, ERR_CORRUPT when a message is no record, ERR_TOO_LARGE when the batch does not fit into its memory.
    */
   run(batch: Batch): Results<Out> {
-    this.#check();
+    this.check();
     const began = this.#now();
     const { chunk } = this;
     const place = batch.place;
@@ -181,7 +181,7 @@ export class Kernel<Out = Record<string, unknown>> {
 
   /** Runs over records that stand one after the other, without messages around them. */
   apply(records: Uint8Array): Results<Out> {
-    this.#check();
+    this.check();
     const began = this.#now();
     const { size } = this.record;
     const count = records.length / size;
@@ -280,7 +280,8 @@ export class Kernel<Out = Record<string, unknown>> {
     return isAggregate ? 1 : kept + answer;
   }
 
-  #check(): void {
+  /** @internal Throws when it has ended. */
+  check(): void {
     const ended = this.#ended;
     if (ended) throw failure('ERR_CLOSED', `the kernel "${this.name}" has ended: ${ended.message}`, ended);
   }

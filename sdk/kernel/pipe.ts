@@ -41,6 +41,7 @@ export class Pipe<Out = Record<string, unknown>> implements AsyncIterable<Result
   /** What the kernel says of each batch, without an end; empty where it keeps nothing. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Results<Out>, void> {
     if (this.#isOpen) throw failure('ERR_BUSY', 'this pipe is iterated already');
+    this.#kernel.check();
     this.#isOpen = true;
     this.#stage(this.#kernel.chunk);
     const batches = new Batches(this.#source, this.#limit, this.#signal);
