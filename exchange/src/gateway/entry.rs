@@ -70,13 +70,17 @@ impl Gateway {
                     worked += 1;
                     self.take(place, &input[..count])?;
                     if self.sessions.get(place).is_some_and(|session| session.line.is_readable) {
-                        self.sessions.set_ready(place);
+                        self.served.push(place);
                     }
                 }
             }
             self.pass_on()?;
         }
         self.input = input;
+        // Behind those that were held: who fills the ring does not come first again.
+        for place in self.served.drain(..) {
+            self.sessions.set_ready(place);
+        }
         Ok(worked)
     }
 

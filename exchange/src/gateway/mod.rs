@@ -125,6 +125,8 @@ pub struct Gateway {
     pasts: VecDeque<(usize, u64)>,
     control: Control,
     counts: Counts,
+    /// Sessions that were read in this turn and have more.
+    served: Vec<usize>,
     input: Vec<u8>,
     records: Vec<u8>,
     begun: Instant,

@@ -143,6 +143,7 @@ impl Gateway {
             pasts: VecDeque::new(),
             control,
             counts: Counts::default(),
+            served: Vec::new(),
             input: vec![0; INPUT_BYTES],
             records,
             begun: Instant::now(),

@@ -2,6 +2,10 @@
 
 use super::client::{Client, framed, login};
 use super::stand::{Choices, PATIENCE, Stand};
+use super::witness::Witness;
+use std::io::Write;
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::thread::JoinHandle;
 use std::time::Duration;
 use tailrace_core::book::EXEC_ACCEPTED;
 use tailrace_core::book::session::{LOGIN_CANCEL_ON_DISCONNECT, Login};
@@ -58,4 +62,41 @@ fn a_full_ring_holds_clients_back_and_loses_nothing() {
     assert!(status["full"].as_u64() > Some(0), "{status}");
     assert_eq!(status["orders_in"], u64::from(CLIENTS) * ORDERS + 3);
     assert_eq!(status["ended"]["silent"], 0);
+}
+
+/// One who sends as much as goes, and reads all that it gets.
+struct Flood {
+    stream: TcpStream,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Flood {
+    fn start(address: SocketAddr, account: u32) -> Self {
+        let client = Client::log_in(address, account);
+        let frames = framed(&client.cancel(1)).repeat(4_096);
+        let [stream, mut writing, mut reading] = [(); 3].map(|()| client.stream.try_clone().expect("another handle"));
+        let write = move || while writing.write_all(&frames).is_ok() {};
+        let read = move || drop(std::io::copy(&mut reading, &mut std::io::sink()));
+        Self { stream, threads: vec![std::thread::spawn(write), std::thread::spawn(read)] }
+    }
+}
+
+impl Drop for Flood {
+    fn drop(&mut self) {
+        let _ = self.stream.shutdown(Shutdown::Both);
+        self.threads.drain(..).for_each(|thread| drop(thread.join()));
+    }
+}
+
+#[test]
+fn a_flood_starves_nobody() {
+    let stand = Stand::new(&Choices { order_slots: 64, ..Choices::default() });
+    let gateway = stand.gateway();
+    let witness = Witness::start(gateway.address, 0);
+    let flood = Flood::start(gateway.address, 1);
+    (0..10).for_each(|_| witness.is_served());
+    drop(flood);
+    witness.end();
+    let status = gateway.stop();
+    assert!(status["full"].as_u64() > Some(100), "{status}");
 }

@@ -38,6 +38,8 @@ pub struct Choices {
     pub quantity_max: u64,
     /// Messages of user 1 in a second.
     pub messages_per_second: u32,
+    /// `memory`, `written` or `wal`.
+    pub acknowledge: &'static str,
 }
 
 impl Default for Choices {
@@ -49,6 +51,7 @@ impl Default for Choices {
             backlog_bytes: 4 << 20,
             quantity_max: 0,
             messages_per_second: 0,
+            acknowledge: "written",
         }
     }
 }
@@ -82,6 +85,7 @@ fn configure(folder: &Path, choices: &Choices) -> PathBuf {
     let config = serde_json::json!({
         "region": "region",
         "data": "data",
+        "acknowledge": choices.acknowledge,
         "book": { "slot_count": 1 << 16, "account_count": 512 },
         "streams": { "orders": choices.order_slots, "reports": 1 << 12, "market": 64 },
         "gateway": {
