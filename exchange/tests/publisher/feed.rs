@@ -242,6 +242,24 @@ fn a_receiver_that_is_not_there_is_counted_and_nothing_else() {
 }
 
 #[test]
+fn every_receiver_hears_the_same_whatever_its_address() {
+    let Ok(socket) = UdpSocket::bind("[::1]:0") else {
+        eprintln!("SKIPPED: this machine has no IPv6 on its loopback interface");
+        return;
+    };
+    let (mut floor, clients) = (Floor::new(1 << 10, SEGMENT), [Client::new(), Client::on(socket), Client::new()]);
+    let feed = clients.each_ref().map(Client::address);
+    let mut publisher = Publisher::start(&floor.config(&feed)).expect("a publisher");
+    settle(&mut publisher);
+    floor.rest(100);
+    settle(&mut publisher);
+    let heard = clients.each_ref().map(Client::hear);
+    same(&joined(&heard[0][1..], 1), &floor.told);
+    assert!(heard.iter().all(|other| *other == heard[0]));
+    assert_eq!(publisher.status()["send_errors"], 0);
+}
+
+#[test]
 fn a_publisher_that_is_started_anew_goes_on_where_the_stream_is() {
     let (mut floor, client) = (Floor::new(1 << 10, SEGMENT), Client::new());
     let config = floor.config(&[client.address()]);
