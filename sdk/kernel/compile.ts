@@ -6,15 +6,13 @@
  * that the kernel imports with a relative path:
  *
  * ```text
- * kernel.ts                         the user's: export function filter | map | aggregate, or run, the whole loop
+ * kernel.ts, or the name of `file`  the user's: export function filter | map | aggregate, or run, the whole loop
  * tailrace-loop.ts                  run(pointer, count, stride, out) -> kept
  * node_modules/tailrace/record.ts   class Record, class Output, under these names and their own
  * ```
  *
  * The loop keeps the index of its record in a global, which is how a kernel that ended names the record.
  */
-import { readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
 import { failure, wrongArgument } from '../error.ts';
 import type { Struct } from '../struct.ts';
 import { type Diagnostic, KernelError } from './failure.ts';
@@ -33,6 +31,8 @@ export interface CompileOptions {
 }
 
 const USER = 'kernel.ts';
+const EXTENSION = '.ts';
+const CONFIGURATION = 'asconfig.json';
 const LOOP = 'tailrace-loop.ts';
 const RECORD = 'node_modules/tailrace/record.ts';
 const OUTPUT = 'kernel.wasm';
@@ -80,11 +80,11 @@ const AGGREGATE_LOOP = `
     }
     kept = 1;`;
 
-function loopSource(hasOutput: boolean): string {
+function loopSource(user: string, hasOutput: boolean): string {
   const outputs = hasOutput
     ? `else if (isDefined(user.map)) {${MAP_LOOP}\n  } else if (isDefined(user.aggregate)) {${AGGREGATE_LOOP}\n  }`
     : '';
-  return `import * as user from "./kernel";
+  return `import * as user from ${JSON.stringify(`./${user.slice(0, -EXTENSION.length)}`)};
 import { Record${hasOutput ? ', Output' : ''} } from "tailrace/record";
 export const kind: i32 = isDefined(user.filter) ? 1 : isDefined(user.map) ? 2 : isDefined(user.aggregate) ? 3 : isDefined(user.run) ? ${RUN_ITSELF} : 0;
 export let at: u32 = 0;
@@ -123,24 +123,28 @@ export async function compile(source: string, options: CompileOptions): Promise<
     throw wrongArgument(`record and output are both called ${output.name}; give one of them another name`);
   }
   const asc = await compiler();
+  const [, folder = '', base = ''] = /^(.*[\\/])?([^\\/]*)$/s.exec(file ?? '') ?? [];
+  const user = base.endsWith(EXTENSION) && base !== LOOP ? base : USER;
   const own: Record<string, string> = {
-    [USER]: inlined(source),
-    [LOOP]: loopSource(output !== undefined),
+    [user]: inlined(source),
+    [LOOP]: loopSource(user, output !== undefined),
     [RECORD]: recordSource(options),
   };
-  const first = await translate(asc, own, file);
+  const read = file === undefined ? () => null : await reader(folder);
+  const first = await translate(asc, own, read);
   if (first.module !== undefined) return first.module;
   // What is wrong is told of the source as it was written; and it may be all right like that.
-  own[USER] = source;
-  const { module, error, complaints, sourceOf } = await translate(asc, own, file);
+  own[user] = source;
+  const { module, error, complaints, sourceOf } = await translate(asc, own, read);
   if (module !== undefined) return module;
-  const folder = file === undefined ? undefined : dirname(file);
-  const nameOf = (path: string) => (path === USER ? (file ?? USER) : folder === undefined ? path : join(folder, path));
+  const nameOf = (path: string) => (path === user ? (file ?? USER) : folder + path);
   const diagnostics = complaints
     .filter(({ category }) => category === ERROR)
     .map((complaint) => diagnosticOf(complaint, sourceOf, nameOf));
   throw refused(name, diagnostics, error, output !== undefined);
 }
+
+type Read = (path: string) => string | null;
 
 /** What `asc` makes of files, and says of them. */
 interface Translation {
@@ -150,8 +154,7 @@ interface Translation {
   sourceOf: (path: string) => string;
 }
 
-async function translate(asc: Compiler, own: Record<string, string>, file: string | undefined): Promise<Translation> {
-  const folder = file === undefined ? undefined : dirname(file);
+async function translate(asc: Compiler, own: Record<string, string>, read: Read): Promise<Translation> {
   const others = new Map<string, string>();
   const complaints: Complaint[] = [];
   let module: Uint8Array<ArrayBuffer> | undefined;
@@ -161,7 +164,7 @@ async function translate(asc: Compiler, own: Record<string, string>, file: strin
     stderr: { write: () => undefined },
     readFile: (path: string) => {
       if (Object.hasOwn(own, path)) return own[path]!;
-      const text = folder === undefined ? null : readText(join(folder, path));
+      const text = path === CONFIGURATION ? null : read(path);
       if (text !== null) others.set(path, text);
       return text;
     },
@@ -212,12 +215,16 @@ function diagnosticOf(
   return { file: nameOf(path), line, column: (before[line - 1]?.length ?? 0) + 1, message, source: text };
 }
 
-function readText(path: string): string | null {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return null;
-  }
+/** Reads what lies in a folder; Node's files are asked for only where there is one. */
+async function reader(folder: string): Promise<Read> {
+  const { readFileSync } = await import('node:fs');
+  return (path) => {
+    try {
+      return readFileSync(folder + path, 'utf8');
+    } catch {
+      return null;
+    }
+  };
 }
 
 /** The part of `assemblyscript/asc` that is used here; its own types would have to be there for everybody. */

@@ -15,9 +15,6 @@
  * A kernel ends when it does what it may not (`KernelReason`), and nothing else does: the batch is the caller's still, as
  * far as the kernel has not changed it, and every later run says ERR_CLOSED.
  */
-import { readFileSync } from 'node:fs';
-import { basename } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { Batch } from '../batch.ts';
 import { failure, TailraceError, wrongArgument } from '../error.ts';
 import { RECORD_HEADER_BYTES } from '../generated/layout.ts';
@@ -355,6 +352,7 @@ interface Unstarted {
 
 async function made(from: string | Uint8Array | URL, options: KernelOptions): Promise<Unstarted> {
   if (!(from instanceof URL)) return madeOf(from, options);
+  const [{ readFileSync }, { fileURLToPath }] = await Promise.all([import('node:fs'), import('node:url')]);
   const content = from.pathname.endsWith('.wasm') ? readFileSync(from) : readFileSync(from, 'utf8');
   return madeOf(content, { ...options, file: options.file ?? fileURLToPath(from) });
 }
@@ -368,7 +366,7 @@ async function madeOf(from: string | Uint8Array, options: KernelOptions): Promis
     return bound;
   }
   if (record === undefined) throw wrongArgument('record is missing; give the struct of the records: struct({ … })');
-  const name = options.name ?? (file === undefined ? 'kernel' : basename(file).replace(/\.\w+$/, ''));
+  const name = options.name ?? (file?.replace(/^.*[\\/]/s, '').replace(/\.\w+$/, '') || 'kernel');
   const pages = pagesOf(checked('memoryBytes', options.memoryBytes ?? MEMORY_BYTES, MEMORY_BYTES_MAX));
   const plain = typeof from === 'string' ? await compile(from, { name, file, record, output }) : Uint8Array.from(from);
   return { plain, about: { name, record, output, pages } };

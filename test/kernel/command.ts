@@ -130,7 +130,7 @@ command('run writes to another channel, and says what it has done', ({ kernel })
   assert.is(pair.consumer.poll().length, 0);
 });
 
-command('run ends with the kernel, and leaves the batch to others', ({ folder }) => {
+command('run ends with the kernel, and leaves the batch to others', async ({ folder }) => {
   const kernel = join(folder, 'endless');
   printed('new', kernel);
   const source = join(kernel, 'kernel.ts');
@@ -144,6 +144,7 @@ command('run ends with the kernel, and leaves the batch to others', ({ folder })
     stderr,
     /ERR_TIMED_OUT: the kernel "endless" was ended at record 2 of the batch, sequence 3: .* 1000 turns/,
   );
+  assert.ok(await pair.consumer.wait({ timeoutMs: 20_000 }));
   const again = pair.consumer.poll();
   assert.is(again.length, 4);
   assert.ok(again.at(0)?.redelivered);
