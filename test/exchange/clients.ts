@@ -19,7 +19,7 @@ import { fetchSnapshot } from '../../sdk/exchange/client/snapshot.ts';
 import type { Role } from '../../sdk/exchange/config.ts';
 import { wire } from '../../sdk/index.ts';
 import { below, type Dice, dice, pick } from '../dice.ts';
-import { Place, type PlaceOptions, type USERS, until } from './place.ts';
+import { freePort, freeUdpPort, Place, type PlaceOptions, type USERS, until } from './place.ts';
 import { FAIR, FOUL, Relay, type Weather } from './relay.ts';
 
 type UserName = (typeof USERS)[number];
@@ -28,13 +28,16 @@ type UserName = (typeof USERS)[number];
 class Reader implements AsyncDisposable {
   readonly book = new MarketBook();
   readonly ending: Promise<unknown>;
-  snapshots = 0;
+  hasEnded = false;
 
   private constructor(
     readonly data: MarketData,
     readonly relay: Relay,
   ) {
     this.ending = this.#read().catch((error: unknown) => error);
+    this.ending.finally(() => {
+      this.hasEnded = true;
+    });
   }
 
   static async join(place: Place, relay: Relay, options: Partial<MarketDataOptions> = {}): Promise<Reader> {
@@ -66,6 +69,8 @@ class Trader implements AsyncDisposable {
   readonly reports: ExecutionReport[] = [];
   readonly sent: bigint[] = [];
   readonly ending: Promise<unknown>;
+  /** Reads no report as long as this is true. */
+  isAsleep = false;
   readonly #cancelled = new Set<bigint>();
 
   private constructor(
@@ -82,7 +87,10 @@ class Trader implements AsyncDisposable {
   }
 
   async #read(): Promise<undefined> {
-    for await (const report of this.client) this.reports.push(report);
+    for await (const report of this.client) {
+      this.reports.push(report);
+      while (this.isAsleep) await sleep(2);
+    }
   }
 
   /** Sends so many commands. */
@@ -109,6 +117,16 @@ class Trader implements AsyncDisposable {
         await sleep(1);
       }
     }
+  }
+
+  /** Offers one at a price. */
+  sell(): void {
+    this.sent.push(this.client.newOrder({ side: 'sell', price: 1_000, quantity: 1 }));
+  }
+
+  /** Buys what is offered at that price. */
+  buy(quantity: number): void {
+    this.sent.push(this.client.newOrder({ side: 'buy', price: 1_000, quantity, lasting: 'ioc' }));
   }
 
   async settles(): Promise<void> {
@@ -150,6 +168,7 @@ async function imageAt(place: Place, sequence: bigint): Promise<Uint8Array> {
 
 /** All readers have come as far as the service, and have its bytes. */
 async function agree(place: Place, readers: readonly Reader[]): Promise<void> {
+  await until(() => place.status('matcher').market_sequence !== undefined, 'the matcher says how it is');
   const last = BigInt(place.status('matcher').market_sequence);
   for (const { book } of readers) await until(() => book.sequence >= last, `a book has come to ${last}`);
   const [first] = readers;
@@ -198,7 +217,10 @@ for (const seed of [1, 2, 3]) {
     relays[0]!.weather = FAIR;
     relays[2]!.weather = FAIR;
     await place.end('publisher');
-    for (const reader of [first, second, late]) assert.is(await reader.ending, undefined);
+    for (const reader of [first, second, late]) {
+      await until(() => reader.hasEnded, 'the session is over');
+      assert.is(await reader.ending, undefined);
+    }
   });
 }
 
@@ -225,6 +247,58 @@ for (const [index, role] of (['gateway', 'publisher', 'shadow', 'matcher'] as co
     if (role === 'gateway') assert.ok(alice.client.counters.reconnects > 0 && bob.client.counters.reconnects > 0);
   });
 }
+
+test('a multicast group is heard by everybody who joins it', async () => {
+  const feed = `239.255.77.1:${await freeUdpPort()}`;
+  await using place = await Place.start({ feed: [feed], interface: '127.0.0.1' });
+  const join = () => {
+    const { requests, snapshots } = place;
+    return MarketData.join({ feed, requests, snapshots, interface: '127.0.0.1' });
+  };
+  using first = await join();
+  using second = await join();
+  const reading = [first, second].map(async (data) => {
+    const book = new MarketBook();
+    for await (const batch of data) book.apply(batch);
+    assert.ok(data.counters.datagrams > 0);
+    return book;
+  });
+  await using alice = await Trader.enter(place, 'alice', 60);
+  await alice.trade(500);
+  await alice.settles();
+  await place.end('gateway');
+  await place.end('matcher');
+  await place.end('publisher');
+  const late = sleep(30_000, undefined, { ref: false }).then(() =>
+    Promise.reject(new Error('the session is not over')),
+  );
+  const books = await Promise.race([Promise.all(reading), late]);
+  const image = await imageAt(place, books[0]!.sequence);
+  assert.ok(image.length > 0);
+  for (const book of books) assert.is(Buffer.compare(book.image(), image), 0);
+});
+
+test('whoever reads too slowly is cut off by the gateway, and has everything in the end', async () => {
+  const gateway = { listen: `127.0.0.1:${await freePort()}`, backlog_bytes: 64 << 10 };
+  await using place = await Place.start({ feed: ['127.0.0.1:9'], changes: { gateway } });
+  await using alice = await Trader.enter(place, 'alice', 70, { backlog: 500, unansweredMax: 1 << 20 });
+  await using bob = await Trader.enter(place, 'bob', 71);
+  alice.isAsleep = true;
+  const isCutOff = () => place.status('gateway').ended?.slow > 0;
+  // Until there are more reports than the buffers of both sockets hold.
+  for (let round = 0; round < 1_000 && !isCutOff(); round += 1) {
+    for (let index = 0; index < 500; index += 1) alice.sell();
+    bob.buy(500);
+    await until(() => bob.client.unanswered === 0);
+  }
+  assert.ok(isCutOff());
+  alice.isAsleep = false;
+  await Promise.all([alice.settles(), bob.settles()]);
+  alice.isWhole();
+  bob.isWhole();
+  assert.ok(alice.client.counters.reconnects > 0);
+  assert.is(bob.client.counters.reconnects, 0);
+});
 
 test('a login is refused by name, and a second one ends the first for good', async () => {
   await using place = await Place.start({ feed: ['127.0.0.1:9'] });

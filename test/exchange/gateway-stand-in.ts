@@ -48,6 +48,10 @@ export class GatewayStandIn {
   refusal = 0;
   /** Looks at a command before it is carried out; 'lose': it is not; 'silent': it is, and nobody is told. */
   fate: (command: Command, session: { cut(): void }) => 'lose' | 'silent' | 'tell' = () => 'tell';
+  /** Refuses so many commands for their rate. */
+  rateRefusals = 0;
+  /** Reports below are not kept any more. */
+  firstKept = 1n;
   /** Looks at a report before it is sent; without an answer it is not. */
   change: (payload: Uint8Array) => Uint8Array | undefined = (payload) => payload;
   /** Says nothing at all any more. */
@@ -134,7 +138,8 @@ export class GatewayStandIn {
     session.flags = login.flags;
     const kept = this.#engine.reports.get(account) ?? [];
     const next = BigInt(kept.length + 1);
-    const first = login.nextReport === 0n || login.nextReport > next ? next : login.nextReport;
+    const wanted = login.nextReport === 0n || login.nextReport > next ? next : login.nextReport;
+    const first = wanted > this.firstKept ? wanted : this.firstKept;
     const lastClientOrderId = this.#last.get(account) ?? 0n;
     session.send(wire.encode({ message: 'LoginReply', account, lastClientOrderId, nextReport: first }));
     for (const { payload } of kept.slice(Number(first) - 1)) this.#tell(session, payload);
@@ -149,6 +154,12 @@ export class GatewayStandIn {
     this.commands += 1;
     const { account } = command as { account: number };
     const id = ownId(command);
+    if (this.rateRefusals > 0) {
+      this.rateRefusals -= 1;
+      const fields = { account, clientOrderId: id ?? 0n, execType: wire.EXEC_REJECTED, reason: REASONS.RATE };
+      session.send(wire.encodeAs('ExecutionReport', fields));
+      return;
+    }
     if (id !== undefined && id <= (this.#last.get(account) ?? 0n)) {
       this.#repeat(session, account, id);
       return;

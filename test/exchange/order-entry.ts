@@ -202,6 +202,29 @@ test('a rejection that was on its way when the connection broke is had by asking
   scene.isWhole();
 });
 
+test('a refusal for the rate is an answer to a new command, and none to a question', async () => {
+  await using scene = await new Scene().begin();
+  const { client, gateway } = scene;
+  client.newOrder(buy(100));
+  await scene.settles();
+  gateway.rateRefusals = 1;
+  client.newOrder(buy(101));
+  await until(() => client.unanswered === 0);
+  await until(() => scene.words.at(-1) === 'rejected 2 RATE');
+  gateway.fate = (command, session) => {
+    if (command.message === 'NewOrder' && command.clientOrderId === 4n) {
+      session.cut();
+      gateway.rateRefusals = 2;
+    }
+    return 'silent';
+  };
+  client.newOrder(buy(102, 0));
+  client.newOrder(buy(103));
+  await scene.settles();
+  assert.equal(scene.words, ['accepted 1', 'rejected 2 RATE', 'accepted 4', 'rejected 3 ZERO_QUANTITY again']);
+  assert.is(gateway.rateRefusals, 0);
+});
+
 test('a cancel that was done when the connection broke is not told to be wrong', async () => {
   await using scene = await new Scene().begin();
   const { client, gateway } = scene;
@@ -301,6 +324,29 @@ test('a hole in the reports is an error, and so is an exchange that has forgotte
   const error = (await scene.ending) as Error & { code: string };
   assert.is(error.code, 'ERR_CORRUPT');
   assert.match(error.message, /^report 2 is wanted, and for the exchange 1 is next/);
+});
+
+test('reports that the exchange does not keep any more are an error for who has begun, and none for who begins', async () => {
+  await using scene = await new Scene().begin();
+  const { client, gateway } = scene;
+  for (let index = 0; index < 9; index += 1) client.newOrder(buy(100));
+  await scene.settles();
+  gateway.firstKept = 12n;
+  await gateway.stop();
+  for (let id = 10; id < 20; id += 1) {
+    gateway.apply([
+      { message: 'NewOrder', account: 1, clientOrderId: id, side: 1, orderType: 1, price: 5, quantity: 1 },
+    ]);
+  }
+  await gateway.listen();
+  const error = (await scene.ending) as Error & { code: string };
+  assert.is(error.code, 'ERR_GONE');
+  assert.match(error.message, /^report 10 is wanted, and the exchange keeps those from 12 on/);
+  await using later = await scene.connect({ nextReport: 1n });
+  for await (const { sequence } of later) {
+    assert.is(sequence, 12n);
+    break;
+  }
 });
 
 test('reports that come twice are read once', async () => {

@@ -43,7 +43,7 @@ class Part {
     createInterface(this.process.stdout!).on('line', (text) => {
       const line: Line = JSON.parse(text);
       if (line.report === 'ready') this.ready = line;
-      else this.latest = line;
+      else if (line.report === 'status') this.latest = line;
     });
   }
 
@@ -66,6 +66,8 @@ class Part {
 export interface PlaceOptions {
   /** Where the publisher sends. */
   feed: string[];
+  /** Where groups are reached. */
+  interface?: string;
   changes?: Partial<Omit<ExchangeConfig, 'region' | 'data' | 'publisher'>>;
 }
 
@@ -82,7 +84,7 @@ export class Place implements AsyncDisposable {
   }
 
   /** Starts all parts. */
-  static async start({ feed, changes = {} }: PlaceOptions): Promise<Place> {
+  static async start({ feed, interface: way, changes = {} }: PlaceOptions): Promise<Place> {
     const [gateway, snapshot, requests] = [await freePort(), await freePort(), await freeUdpPort()];
     const place = new Place({
       region: '',
@@ -90,7 +92,7 @@ export class Place implements AsyncDisposable {
       book: { slot_count: 1 << 16, account_count: 16, band_ticks: 1_024 },
       streams: { orders: 1 << 12, reports: 1 << 13, market: 1 << 13 },
       gateway: { listen: `127.0.0.1:${gateway}` },
-      publisher: { feed, requests: `127.0.0.1:${requests}`, heartbeat_ms: 20 },
+      publisher: { feed, requests: `127.0.0.1:${requests}`, heartbeat_ms: 20, ...(way && { interface: way }) },
       snapshot: { listen: `127.0.0.1:${snapshot}`, every_commands: 1_000 },
       users: USERS.map((user, index) => ({ user, token_sha256: tokenHash(user), account: index + 1 })),
       ...changes,
@@ -151,7 +153,7 @@ export async function until(is: () => boolean, what: string = `${is}`): Promise<
 }
 
 /** A port that was free a moment ago; whoever is killed and comes back needs the same again. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as { port: number };

@@ -31,7 +31,7 @@ export interface Damage {
 
 /** A bad network. */
 export class Relay {
-  weather: Weather;
+  #weather: Weather;
   readonly damage: Damage = { lost: 0, twice: 0, late: 0 };
   readonly #roll: Dice;
   readonly #feed = createSocket('udp4');
@@ -46,7 +46,7 @@ export class Relay {
 
   private constructor(roll: Dice, weather: Weather) {
     this.#roll = roll;
-    this.weather = weather;
+    this.#weather = weather;
   }
 
   /** Stands before a publisher that hears requests on this port. */
@@ -82,11 +82,17 @@ export class Relay {
     this.#client = port;
   }
 
+  /** From now on the network is like this. */
+  set weather(weather: Weather) {
+    this.#weather = weather;
+    this.#burst = 0;
+  }
+
   #pass(socket: Socket, bytes: Uint8Array, to: () => number): void {
     const send = () => {
       if (to() > 0) socket.send(bytes, to(), '127.0.0.1');
     };
-    const { loss, burst, burstLength, twice, late } = this.weather;
+    const { loss, burst, burstLength, twice, late } = this.#weather;
     const roll = this.#roll;
     if (this.#burst > 0) {
       this.#burst -= 1;

@@ -2,13 +2,16 @@
  * Order entry: commands to the exchange and reports from it, over as many connections as it takes.
  *
  * When a connection breaks, another one is made, after pauses that grow. It asks for the reports from the next one on,
- * and every command without an answer is sent again, in its order and with its id. An id is never carried out twice: what
- * the exchange has done already it answers with the report of then, marked as a repeat. So nothing is lost or doubled:
+ * and commands that the exchange never got are sent again, in their order and with their ids. An id is never carried out
+ * twice: sent again, it is answered with the report of then, marked as a repeat. So nothing is lost or doubled:
  *
  * - Reports of an account are numbered without holes. One that is missing is ERR_CORRUPT, one that came before is dropped,
  *   and so is a repeat of one that came before.
- * - A rejection has no number. Those that were on their way when a connection broke are lost, and are had by asking
- *   again; a cancel that is asked again is answered with UNKNOWN_ORDER if it was done, which nobody needs to hear.
+ * - A rejection has no number. Those that were on their way when a connection broke are lost, and are had by sending
+ *   their commands again, too: first the last command whose id the exchange knows. The gateway gives repeats after all
+ *   that it kept, so once that one is answered, whatever has no answer yet is asked.
+ * - A cancel has no id of its own, so it is always sent again; if it was done, the answer is UNKNOWN_ORDER, which nobody
+ *   needs to hear.
  * - A command that the exchange never got is carried out later than it was meant. Who does not want that sets a short
  *   life (`lasting: 'ioc'` with a price), or ends the process. With `cancelOnDisconnect` the exchange takes all orders of
  *   the account away when the connection breaks, those that were accepted meanwhile too; those it never got come after.
@@ -112,6 +115,9 @@ export class OrderEntry implements AsyncIterable<ExecutionReport> {
   #next: bigint;
   /** Ids of commands that were sent again over this connection. */
   readonly #asked = new Set<bigint>();
+  /** Commands whose ids the exchange knows; they are asked about when the last of them is answered. */
+  #known: Question[] = [];
+  #lastKnown: Question | undefined;
   #pauses = 0;
   #timer: NodeJS.Timeout | undefined;
   #trouble: TailraceError | undefined;
@@ -191,15 +197,19 @@ export class OrderEntry implements AsyncIterable<ExecutionReport> {
     this.#pauses = 0;
     this.#trouble = undefined;
     this.#asked.clear();
+    this.#known = [];
     for (const question of this.#unanswered) {
-      question.isKnown = question.isCancel || question.id <= lastClientOrderId;
-      this.#askAgain(question);
+      question.isKnown = !question.isCancel && question.id <= lastClientOrderId;
+      if (question.isKnown) this.#known.push(question);
+      else this.#sendAgain(question);
     }
+    this.#lastKnown = this.#known.pop();
+    if (this.#lastKnown !== undefined) this.#sendAgain(this.#lastKnown);
     this.#opened?.(undefined);
     this.#makeRoom();
   }
 
-  #askAgain(question: Question): void {
+  #sendAgain(question: Question): void {
     this.#asked.add(question.id);
     this.#counters.resent += 1;
     this.#connection?.send(question.frame);
@@ -241,11 +251,11 @@ export class OrderEntry implements AsyncIterable<ExecutionReport> {
     const { clientOrderId, reason, isRepeat } = report;
     const question = this.#unanswered.rejectedBy(report);
     if (question === undefined) return !isRepeat && !this.#asked.has(clientOrderId);
-    if (reason === 'RATE' && question.isKnown && !question.isCancel) {
+    if (reason === 'RATE' && question.isKnown) {
       // It says nothing of what became of the order.
       const connection = this.#connection;
       setTimeout(() => {
-        if (this.#connection === connection && this.#unanswered.has(clientOrderId)) this.#askAgain(question);
+        if (this.#connection === connection && this.#unanswered.has(clientOrderId)) this.#sendAgain(question);
       }, RATE_PAUSE_MS).unref();
       return false;
     }
@@ -255,6 +265,11 @@ export class OrderEntry implements AsyncIterable<ExecutionReport> {
 
   #settle(question: Question): void {
     this.#unanswered.remove(question);
+    if (question === this.#lastKnown) {
+      this.#lastKnown = undefined;
+      for (const known of this.#known) if (this.#unanswered.has(known.id)) this.#sendAgain(known);
+      this.#known = [];
+    }
     if (this.#roomed.length > 0) this.#makeRoom();
   }
 
