@@ -13,11 +13,16 @@ import { createInterface } from 'node:readline';
 import { type ExchangeConfig, type Role, tokenHash } from '../../sdk/exchange/config.ts';
 import { ROLES } from '../../sdk/exchange/parts.ts';
 import { program } from '../../sdk/exchange/program.ts';
-import { scratch } from '../scratch.ts';
 
 /** Long enough for a machine that does ten other things. */
 const PATIENCE_MS = 30_000;
 const STATUS_MS = 50;
+
+const folders: string[] = [];
+
+process.on('exit', () => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
 
 /** Who may trade here; the token of each is his name. */
 export const USERS = ['alice', 'bob', 'carol', 'dave'] as const;
@@ -73,13 +78,14 @@ export interface PlaceOptions {
 
 /** A whole exchange. */
 export class Place implements AsyncDisposable {
-  readonly folder = mkdtempSync(join(tmpdir(), 'tailrace-exchange-'));
+  readonly folder = folderIn(tmpdir());
+  readonly #memory = folderIn('/dev/shm');
   readonly config: ExchangeConfig;
   readonly #file = join(this.folder, 'exchange.json');
   readonly #parts = new Map<Role, Part>();
 
   private constructor(config: ExchangeConfig) {
-    this.config = { ...config, region: scratch(), data: join(this.folder, 'data') };
+    this.config = { ...config, region: join(this.#memory, 'region'), data: join(this.folder, 'data') };
     writeFileSync(this.#file, JSON.stringify(this.config));
   }
 
@@ -138,9 +144,14 @@ export class Place implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const role of ['gateway', 'matcher', 'publisher', 'shadow'] as const) await this.end(role);
-    rmSync(this.config.region, { force: true });
-    rmSync(this.folder, { recursive: true, force: true });
+    for (const folder of [this.folder, this.#memory]) rmSync(folder, { recursive: true, force: true });
   }
+}
+
+function folderIn(parent: string): string {
+  const folder = mkdtempSync(join(parent, 'tailrace-test-exchange-'));
+  folders.push(folder);
+  return folder;
 }
 
 /** Waits until `is` says so; throws after half a minute. */
