@@ -140,6 +140,25 @@ test('a wrong input file is said with its line, before anything is started', asy
   rmSync(folder, { recursive: true });
 });
 
+test('a kernel in the analytics', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'tailrace-test-'));
+  const [all, wrong] = [join(folder, 'all.ts'), join(folder, 'wrong.ts')];
+  const source = (says: string) => `import { Executed } from 'tailrace/record';
+export function filter(trade: Executed): bool {
+  return ${says};
+}
+`;
+  writeFileSync(all, source('trade.quantity > 0'));
+  writeFileSync(wrong, source('trade.nothing > 0'));
+  const verdict = await new Job(['--for', '3', '--rate', '2000', '--kernel', all, '--json']).proved();
+  assert.ok(verdict.trades > 0);
+  assert.is(verdict.kept, verdict.trades);
+  const job = new Job(['--kernel', wrong]);
+  assert.is(await job.end(), 1);
+  assert.match(job.complaints, /wrong\.ts:3:\d+: Property 'nothing' does not exist/);
+  rmSync(folder, { recursive: true });
+});
+
 const MISTAKES: [args: string[], code: number, says: RegExp][] = [
   [['--rate', 'fast'], 2, /^ERR_OPTION: --rate is "fast"/],
   [['--acknowledge', 'never'], 2, /^ERR_OPTION: --acknowledge is "never"; give memory, written, wal/],

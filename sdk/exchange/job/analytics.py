@@ -4,7 +4,8 @@ It follows the stream in batches, and reports after each what it has seen (`word
 standard output. Standard input is the leash. A process that takes the place of a killed one goes on behind the last
 message that its parent knows to be seen; what is not in the ring any more it finds in the log.
 
-    analytics.py REGION AFTER       AFTER: the last market message that was seen; 0: none
+    analytics.py REGION AFTER [KERNEL]      AFTER: the last market message that was seen; 0: none
+                                            KERNEL: a built filter over executions, whose hits are counted
 """
 
 import json
@@ -49,9 +50,29 @@ class Day:
         self.value += int((quantity * price).sum())
 
     def words(self) -> dict[str, Any]:
-        """For the table."""
+        """For the table, all but what a kernel has kept."""
         vwap = self.value / self.volume if self.volume else 0.0
         return {"trades": self.trades, "volume": self.volume, "vwap": vwap, "low": self.low, "high": self.high}
+
+
+class Filter:
+    """A kernel over executions. One that does what it may not is ended, and its hits count no further."""
+
+    def __init__(self, path: str | None) -> None:
+        self.kernel = tailrace.Kernel(path, capacity=BATCH_MESSAGES) if path else None
+
+    def run(self, executions: bytes) -> None:
+        """Runs it over executions, one after the other."""
+        if self.kernel is None or self.kernel.ended is not None:
+            return
+        try:
+            self.kernel.run(np.frombuffer(executions, self.kernel.record))
+        except tailrace.KernelError as error:
+            print(f"{error}", file=sys.stderr, flush=True)
+
+    def words(self) -> dict[str, Any]:
+        """For the table."""
+        return {} if self.kernel is None else {"kept": self.kernel.counters.kept}
 
 
 def report(kind: str, **fields: Any) -> None:
@@ -74,9 +95,9 @@ def delays(stamps: list[int], since_ns: int, now_ns: int) -> list[list[int]]:
     return [[int(time), int(count)] for time, count in zip(times, counts, strict=True)]
 
 
-def follow(path: str, after: int) -> None:
+def follow(path: str, after: int, kernel: str | None) -> None:
     """Reads until the leash ends."""
-    day = Day()
+    day, chosen = Day(), Filter(kernel)
     with (
         tailrace.Region.open(path) as region,
         region.open_consumer("market", from_=after + 1, label="analytics") as consumer,
@@ -101,12 +122,14 @@ def follow(path: str, after: int) -> None:
                 stamps.append(message.timestamp)
                 if message.payload[0] == EXECUTED:
                     executions.append(message.payload)
-            day.add(np.frombuffer(b"".join(executions), EXECUTION))
+            executed = b"".join(executions)
+            day.add(np.frombuffer(executed, EXECUTION))
+            chosen.run(executed)
             latencies = delays(stamps, since_ns, now_ns)
             report("seen", to=after, count=len(stamps), gaps=gaps, duplicates=duplicates, latencies=latencies)
-            report("day", **day.words())
+            report("day", **day.words(), **chosen.words())
 
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    follow(sys.argv[1], int(sys.argv[2]))
+    follow(sys.argv[1], int(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else None)

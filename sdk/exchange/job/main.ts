@@ -40,9 +40,20 @@ function sweep(run: Run, place: Place): void {
   place.remove();
 }
 
+/** Builds the kernel; what does not compile is said before anything is started. */
+async function building(place: Place, file: string): Promise<void> {
+  try {
+    await place.buildKernel(file);
+  } catch (error) {
+    place.remove();
+    throw error;
+  }
+}
+
 async function play(asked: Options): Promise<number> {
   if (asked.input !== undefined) readLobster(asked.input);
   const { place, options } = await Place.open(asked);
+  if (options.kernel !== undefined) await building(place, options.kernel);
   const screen = options.isJson ? process.stderr : process.stdout;
   const table = new Table(screen);
   let isShown = !options.isJson || process.stderr.isTTY === true;

@@ -8,7 +8,9 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { makeDirectory } from '../../directory.ts';
+import { kernel, wireStruct } from '../../index.ts';
 import { type ExchangeConfig, tokenHash } from '../config.ts';
 import { OptionError, type Options } from './options.ts';
 import { LEFTOVERS } from './posts.ts';
@@ -69,6 +71,21 @@ export class Place {
   /** The exchange's config. */
   get config(): string {
     return join(this.dir, 'exchange.json');
+  }
+
+  /** The analytics' kernel, built. */
+  get kernel(): string {
+    return join(this.dir, 'kernel.wasm');
+  }
+
+  /**
+   * Builds the kernel in `file`, a filter over executions.
+   *
+   * @throws KernelError when it does not compile, saying where.
+   */
+  async buildKernel(file: string): Promise<void> {
+    const { wasm } = await kernel(pathToFileURL(file), { record: wireStruct('Executed') });
+    writeFileSync(this.kernel, wasm);
   }
 
   #writeConfig({ accounts, acknowledge }: Options): void {

@@ -143,6 +143,7 @@ export class Run {
     const { addresses, config, region, token } = this.#place;
     const { accounts, rate, seed, input } = this.#options;
     const part = (role: Role) => postOf(role, config, STATUS_MS);
+    const kernel = this.#options.kernel === undefined ? [] : [this.#place.kernel];
     const feed = () => [addresses.feed, addresses.requests, addresses.snapshots];
     const words = () => {
       const what = { gateway: addresses.gateway, token, accounts, rate, seed, input, testimonies: this.#flow.latest };
@@ -154,7 +155,7 @@ export class Run {
       part('gateway'),
       part('publisher'),
       node('view', () => [region, addresses.snapshots]),
-      python('analytics', () => [region, `${this.#analytics.to}`]),
+      python('analytics', () => [region, `${this.#analytics.to}`, ...kernel]),
       node('feed', feed),
       node('flow', words),
     ];
