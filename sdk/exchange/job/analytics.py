@@ -1,7 +1,7 @@
 """Analytics: executions of the stream `market` in numpy: volume, VWAP, range. One of the processes of the exchange.
 
-It follows the stream in batches, and reports after each what it has seen (`words.ts` has the lines), one line of JSON on
-standard output. Standard input is the leash. A process that takes the place of a killed one goes on behind the last
+It follows the stream in batches, and reports after each what it has seen (`words.ts` has the lines), one line of JSON
+on standard output. Standard input is the leash. A process that takes the place of a killed one goes on behind the last
 message that its parent knows to be seen; what is not in the ring any more it finds in the log.
 
     analytics.py REGION AFTER [KERNEL]      AFTER: the last market message that was seen; 0: none
