@@ -4,6 +4,7 @@
  *     packages   node_modules              npm ci, when package-lock.json changed
  *     native     target/, native/          cargo, which knows itself what is stale; Node wants the library under a name
  *                                          of its own, Python finds it where cargo left it
+ *     wasm       native/wasm/              a copy of the committed modules (wasm.mjs builds those)
  *     sdk        dist/                     tsc, when a source changed
  *     python     .venv                     pip, when what is pinned changed
  *
@@ -93,6 +94,16 @@ function place(built, packaged) {
   renameSync(`${packaged}.new`, packaged);
 }
 
+async function buildWasm() {
+  mkdirSync(`${root}native/wasm`, { recursive: true });
+  for (const name of ['rings', 'books']) {
+    const [from, to] = [`${root}bindings/wasm/${name}.wasm`, `${root}native/wasm/${name}.wasm`];
+    if (existsSync(to) && readFileSync(to).equals(readFileSync(from))) continue;
+    cpSync(from, `${to}.new`);
+    renameSync(`${to}.new`, to);
+  }
+}
+
 async function buildSdk() {
   await buildPackages();
   const sources = readdirSync(`${root}sdk`, { recursive: true, encoding: 'utf8' })
@@ -120,7 +131,7 @@ async function buildPython() {
 }
 
 /** Every part, in the order in which they stand on each other. */
-const PARTS = { packages: buildPackages, native: buildNative, sdk: buildSdk, python: buildPython };
+const PARTS = { packages: buildPackages, native: buildNative, wasm: buildWasm, sdk: buildSdk, python: buildPython };
 
 /** @param {string[]} [names] Parts; all when there are none. */
 export async function build(names = Object.keys(PARTS)) {

@@ -1,16 +1,16 @@
 /**
- * Wasm: builds bindings/wasm/tailrace.wasm, and says whether the one that is there belongs to its sources.
+ * Wasm: builds the modules in bindings/wasm, and says whether those that are there belong to their sources.
  *
- *     node scripts/wasm.mjs            npm run build:wasm: builds it with the first recipe that works
- *     node scripts/wasm.mjs --check    fails when it is stale; needs no compiler
- *     node scripts/wasm.mjs --into F   builds into the file F; with --pause, with the steps of the kill matrix
+ *     node scripts/wasm.mjs            npm run build:wasm: builds them with the first recipe that works
+ *     node scripts/wasm.mjs --check    fails when one is stale; needs no compiler
+ *     node scripts/wasm.mjs --into F   builds into the folder F; with --pause, with the steps of the kill matrix
  *
- * Two compilers never give equal bytes, so what says that the artefact is fresh is its custom section `sources`: the
+ * Two compilers never give equal bytes, so what says that a module is fresh is its custom section `sources`: the
  * SHA-256 over every file that it is made of. The recipes stand in the order in which they are tried; what each of them
  * lacks is told when none works.
  *
- * The module is to be small, because a page loads it before its first message: it is compiled for size, from a copy of the
- * sources in which `inline(always)`, which is right for processors, is a hint. That and wasm-opt halve it.
+ * They are to be small, because a page loads one before its first message: they are compiled for size, from a copy of the
+ * sources in which `inline(always)`, which is right for processors, is a hint.
  */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -30,9 +30,12 @@ import { pathToFileURL } from 'node:url';
 import { run } from './process.mjs';
 import { root } from './toolchain.mjs';
 
-/** What is committed, and what the package carries. */
-export const ARTEFACT = `${root}bindings/wasm/tailrace.wasm`;
-/** Bytes that it must stay below. */
+/** The modules: feature of the crate, and what is committed and carried by the package. */
+export const MODULES = {
+  rings: `${root}bindings/wasm/rings.wasm`,
+  books: `${root}bindings/wasm/books.wasm`,
+};
+/** Bytes that each must stay below. */
 export const BYTES_MAX = 64 * 1024;
 
 const FOLDER = `${root}target/wasm`;
@@ -60,7 +63,7 @@ function sourcesIn(place) {
     .map((entry) => `${entry.parentPath ?? entry.path}/${entry.name}`.slice(root.length).replaceAll(/\/+/g, '/'));
 }
 
-/** The files that the module is made of. */
+/** The files that the modules are made of. */
 function sources() {
   return [...sourcesIn('core/src'), 'core/Cargo.toml', ...sourcesIn('bindings/wasm'), 'Cargo.lock'].sort();
 }
@@ -91,13 +94,13 @@ export function statedHash(file) {
   return section === undefined ? undefined : Buffer.from(section).toString();
 }
 
-/** Why the committed artefact cannot be used; undefined when it can. */
-export function staleness() {
-  if (!existsSync(ARTEFACT)) return 'bindings/wasm/tailrace.wasm is missing: npm run build:wasm';
-  const bytes = readFileSync(ARTEFACT).length;
-  if (bytes >= BYTES_MAX) return `bindings/wasm/tailrace.wasm has ${bytes} bytes; it must stay below ${BYTES_MAX}`;
-  if (statedHash(ARTEFACT) === sourcesHash()) return undefined;
-  return 'bindings/wasm/tailrace.wasm was built of other sources than these: npm run build:wasm, and commit it';
+/** Why a committed module cannot be used; undefined when it can. @param {string} file */
+export function staleness(file) {
+  if (!existsSync(file)) return `${file} is missing: npm run build:wasm`;
+  const bytes = readFileSync(file).length;
+  if (bytes >= BYTES_MAX) return `${file} has ${bytes} bytes; it must stay below ${BYTES_MAX}`;
+  if (statedHash(file) === sourcesHash()) return undefined;
+  return `${file} was built of other sources than these: npm run build:wasm, and commit it`;
 }
 
 /** A recipe that cannot be used here; the message says why. */
@@ -169,7 +172,7 @@ async function compile({ command, environment, linker }, features) {
     {
       ...environment,
       RUSTFLAGS: flags(linker),
-      CARGO_PROFILE_RELEASE_OPT_LEVEL: 'z',
+      CARGO_PROFILE_RELEASE_OPT_LEVEL: 's',
       CARGO_PROFILE_RELEASE_DEBUG: 'false',
       CARGO_PROFILE_RELEASE_STRIP: 'symbols',
     },
@@ -253,23 +256,31 @@ async function shrink(from, to) {
   const opt = `${root}node_modules/binaryen/bin/wasm-opt`;
   if (!existsSync(opt)) throw new Unusable('binaryen is not installed: npm ci');
   const features = FEATURES.map((feature) => `--enable-${feature}`);
-  await must([process.execPath, opt, from, '-Oz', ...features, '--strip-producers', '-o', to]);
+  await must([process.execPath, opt, from, '-O3', ...features, '--strip-producers', '-o', to]);
 }
 
-/** Builds into `file`; the recipe that worked. @param {string} file @param {boolean} is_pausing */
-export async function buildWasm(file, is_pausing = false) {
+/**
+ * Builds the modules into a folder; the recipe that worked.
+ *
+ * @param {string} folder @param {boolean} is_pausing
+ */
+export async function buildWasm(folder, is_pausing = false) {
   const tried = [];
-  for (const [name, prepare] of Object.entries(RECIPES)) {
+  const hash = sourcesHash();
+  for (const [recipe, prepare] of Object.entries(RECIPES)) {
     try {
-      const module = await compile(await prepare(), is_pausing ? ['--features', 'pause_points'] : []);
-      const small = `${FOLDER}/small.wasm`;
-      await shrink(module, small);
-      writeFileSync(`${file}.new`, withSources(readFileSync(small), sourcesHash()));
-      renameSync(`${file}.new`, file);
-      return name;
+      const compiler = await prepare();
+      for (const name of Object.keys(MODULES)) {
+        const module = await compile(compiler, ['--features', is_pausing ? `${name},pause_points` : name]);
+        const small = `${FOLDER}/${name}.wasm`;
+        await shrink(module, small);
+        writeFileSync(`${folder}/${name}.wasm.new`, withSources(readFileSync(small), hash));
+        renameSync(`${folder}/${name}.wasm.new`, `${folder}/${name}.wasm`);
+      }
+      return recipe;
     } catch (error) {
       if (!(error instanceof Unusable)) throw error;
-      tried.push(`${name}: ${error.message}`);
+      tried.push(`${recipe}: ${error.message}`);
     }
   }
   throw new Unusable(`No recipe works here. ${tried.join(' · ')}`);
@@ -278,15 +289,17 @@ export async function buildWasm(file, is_pausing = false) {
 /** @param {string[]} words */
 async function main(words) {
   if (words.includes('--check')) {
-    const why = staleness();
-    if (why !== undefined) process.exitCode = 1;
-    process.stderr.write(`tailrace: ${why ?? 'bindings/wasm/tailrace.wasm is of these sources'}\n`);
+    const flaws = Object.values(MODULES).flatMap((file) => staleness(file) ?? []);
+    if (flaws.length > 0) process.exitCode = 1;
+    process.stderr.write(`${(flaws.length > 0 ? flaws : ['the modules are of these sources']).join('\n')}\n`);
     return;
   }
   const into = words.indexOf('--into');
-  const file = into >= 0 ? resolve(words[into + 1] ?? ARTEFACT) : ARTEFACT;
-  const recipe = await buildWasm(file, words.includes('--pause'));
-  process.stderr.write(`tailrace: ${readFileSync(file).length} bytes, by ${recipe}\n`);
+  const folder = into >= 0 ? resolve(words[into + 1] ?? '.') : dirname(MODULES.rings);
+  mkdirSync(folder, { recursive: true });
+  const recipe = await buildWasm(folder, words.includes('--pause'));
+  const sizes = Object.keys(MODULES).map((name) => `${name} ${readFileSync(`${folder}/${name}.wasm`).length} bytes`);
+  process.stderr.write(`tailrace: ${sizes.join(', ')}, by ${recipe}\n`);
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {

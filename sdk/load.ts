@@ -2,7 +2,8 @@
  * Load: which backend this thread gets, in Node.
  *
  * The native library, else the core in WebAssembly, which needs no platform; `TAILRACE_BACKEND=native|wasm` takes one of
- * them and no other. `TAILRACE_LIBRARY` and `TAILRACE_WASM` name the files to take instead of the package's own.
+ * them and no other. `TAILRACE_LIBRARY` and `TAILRACE_WASM` name the file and the
+ * folder to take instead of the package's own.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -12,8 +13,8 @@ import { failure } from './error.ts';
 import { LAYOUT_HASH } from './generated/layout.ts';
 import type { Backend, Native, SharedRegion } from './native.ts';
 import { wasmBackend } from './wasm/backend.ts';
-import { compile } from './wasm/engine.ts';
-import { closeAll } from './wasm/regions.ts';
+import { compile, type Module } from './wasm/engine.ts';
+import { closeAll, type ModuleName } from './wasm/regions.ts';
 
 const NAMES = ['native', 'wasm'] as const;
 
@@ -33,9 +34,9 @@ export function candidates(): string[] {
   return places(process.env.TAILRACE_LIBRARY, packaged, '../target/release/libtailrace_native.so');
 }
 
-/** Where the WebAssembly module may be. */
-function modules(): string[] {
-  return places(process.env.TAILRACE_WASM, '../native/tailrace.wasm', '../bindings/wasm/tailrace.wasm');
+/** The folders in which the WebAssembly modules may be. */
+function folders(): string[] {
+  return places(process.env.TAILRACE_WASM, '../bindings/wasm', '../native/wasm');
 }
 
 function openNative(file: string): Native {
@@ -62,10 +63,17 @@ function openNative(file: string): Native {
   };
 }
 
-function openWasm(file: string, why: string): Native {
-  const module = compile(readFileSync(file));
-  const thread = threadId + 1;
-  const native = wasmBackend({ module: () => module, thread, pid: process.pid, maySleep: !isMainThread }, why);
+function openWasm(folder: string, why: string): Native {
+  const compiled = new Map<ModuleName, Module>();
+  const module = (name: ModuleName): Module => {
+    const known = compiled.get(name) ?? compile(readFileSync(`${folder}/${name}.wasm`));
+    compiled.set(name, known);
+    return known;
+  };
+  for (const name of ['rings', 'books']) {
+    if (!existsSync(`${folder}/${name}.wasm`)) throw new Error(`there is no ${name}.wasm`);
+  }
+  const native = wasmBackend({ module, thread: threadId + 1, pid: process.pid, maySleep: !isMainThread }, why);
   process.once('exit', closeAll);
   return native;
 }
@@ -81,7 +89,7 @@ function attempt(name: Backend['name'], tried: string[]): Backend | undefined {
     );
     return undefined;
   }
-  for (const file of name === 'native' ? candidates() : modules()) {
+  for (const file of name === 'native' ? candidates() : folders()) {
     try {
       if (!existsSync(file)) throw new Error('there is no such file');
       const native = name === 'native' ? openNative(file) : openWasm(file, tried.join(' · '));

@@ -10,12 +10,18 @@
 //! there. A stream's slot is read while it may be rewritten; both sides use relaxed words, and the reader finds out
 //! afterwards from the sequence.
 
+#[cfg(all(target_family = "wasm", not(loom)))]
+mod plain;
 #[cfg(loom)]
 mod stand_in;
 
-#[cfg(not(loom))]
+#[cfg(all(target_family = "wasm", not(loom)))]
+pub use core::sync::atomic::{AtomicBool, Ordering};
+#[cfg(not(any(loom, target_family = "wasm")))]
 #[allow(clippy::disallowed_types, reason = "this is the seam")]
 pub use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+#[cfg(all(target_family = "wasm", not(loom)))]
+pub use plain::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 
 #[cfg(loom)]
 pub use loom::sync::atomic::{AtomicBool, Ordering};
@@ -36,7 +42,7 @@ pub trait Zeroed {
     }
 }
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, target_family = "wasm")))]
 macro_rules! zeroed {
     ($($type:ty),*) => {
         $(impl Zeroed for $type {
@@ -46,7 +52,7 @@ macro_rules! zeroed {
         })*
     };
 }
-#[cfg(not(loom))]
+#[cfg(not(any(loom, target_family = "wasm")))]
 zeroed!(AtomicU8, AtomicU16, AtomicU32, AtomicU64);
 
 /// Makes everything before it visible before anything after it, on every processor.
@@ -209,22 +215,10 @@ mod bytes {
         }
     }
 
-    /// WebAssembly has an instruction for it.
-    ///
-    /// # Safety
-    /// As for `copy_nonoverlapping`.
-    #[cfg(target_family = "wasm")]
-    #[inline]
-    pub(crate) unsafe fn copy(from: *const u8, to: *mut u8, length: usize) {
-        // SAFETY: the caller's.
-        unsafe { core::ptr::copy_nonoverlapping(from, to, length) };
-    }
-
     /// Copies in pieces of 64 bytes, which is what most messages are: a call of `memcpy` costs more than the copy.
     ///
     /// # Safety
     /// As for `copy_nonoverlapping`.
-    #[cfg(not(target_family = "wasm"))]
     #[inline(always)]
     pub(crate) unsafe fn copy(from: *const u8, to: *mut u8, length: usize) {
         if length > 256 {

@@ -44,7 +44,7 @@ function kept(book: BookEntry, bytes: number): number {
 
 function open(config: BookConfig, key: Uint8Array, snapshot: Uint8Array | undefined): number {
   if (key.length !== 0 && key.length !== KEY_BYTES) refuse('ERR_ARGUMENT', `the key has ${key.length} bytes; give 16`);
-  const instance = Instance.alone(around().module());
+  const instance = Instance.alone(around().module('books'));
   const { slotCount, accountCount, bandTicks, openOrdersMax, quantityMax, collarTicks } = config;
   const at = borrowed(instance, CONFIG_BYTES + (snapshot?.length ?? 0), (place) => {
     const view = new DataView(instance.memory.buffer, place, CONFIG_BYTES);

@@ -2,6 +2,7 @@
  * Handles: the small integers that the classes hold, and what they stand for in this thread.
  */
 import { NUMBERS } from '../generated/errors.ts';
+import type { Module } from './engine.ts';
 import type { Instance } from './instance.ts';
 import type { Home, Plan } from './plan.ts';
 import { refuse } from './refusal.ts';
@@ -10,6 +11,7 @@ import { refuse } from './refusal.ts';
 export interface RegionEntry {
   kind: 'region';
   handle: number;
+  module: Module;
   instance: Instance;
   plan: Plan;
   home: Home;

@@ -84,7 +84,7 @@ export class Plan {
   }
 
   /** Writes the table of a memory that was just made. */
-  static create(memory: Memory, threads: number, limitBytes: number): Plan {
+  static create(memory: Memory, threads: number, limitBytes: number): void {
     const plan = new Plan(memory);
     const words = plan.#words;
     words[HEADER.version] = VERSION;
@@ -92,7 +92,6 @@ export class Plan {
     words[HEADER.regionOffset] = TABLE_OFFSET + TABLE_BYTES + threads * HOME_BYTES;
     words[HEADER.regionBytes] = limitBytes;
     Atomics.store(words, HEADER.magic, MAGIC);
-    return plan;
   }
 
   /** The table of a memory that somebody else made. */

@@ -30,10 +30,13 @@ export interface SharedMemory {
   readonly ticket: number;
 }
 
+/** The two modules: regions and frames, and books. */
+export type ModuleName = 'rings' | 'books';
+
 /** What the backend has to know of the thread that it runs in. */
 export interface Surroundings {
-  /** The module, compiled. */
-  module(): Module;
+  /** One of the modules, compiled. */
+  module(name: ModuleName): Module;
   /** Number of the thread, from 1; 0 where threads have none. */
   thread: number;
   /** Process id, for people. */
@@ -62,14 +65,15 @@ export function around(): Surroundings {
   return surroundings;
 }
 
-function begin(memory: Memory, plan: Plan, ticket: number, lockTimeoutMs: number, isNew: boolean): number {
+function begin(module: Module, memory: Memory, ticket: number, lockTimeoutMs: number, isNew: boolean): number {
   const { thread, pid, maySleep } = surroundings;
+  const plan = Plan.of(memory);
   const home = plan.take({ ticket, thread });
   if (home === undefined) {
     return refuse('ERR_NO_SPACE', `all ${plan.homes} threads of this memory are taken; give Region.memory more`);
   }
   try {
-    const instance = Instance.inHome(surroundings.module(), memory, home);
+    const instance = Instance.inHome(module, memory, home);
     let id = 0;
     if (isNew) {
       id = instance.stage;
@@ -79,7 +83,7 @@ function begin(memory: Memory, plan: Plan, ticket: number, lockTimeoutMs: number
     const { calls } = instance;
     const place = [plan.regionOffset, plan.regionBytes, id, home.number, pid, timeoutMs, maySleep ? 1 : 0] as const;
     checked(calls.region_begin(...place), () => instance.number);
-    const content = { kind: 'region', instance, plan, home, lockTimeoutMs, users: 0, isClosed: false } as const;
+    const content = { kind: 'region', module, instance, plan, home, lockTimeoutMs, users: 0, isClosed: false } as const;
     return insert<RegionEntry>(content).handle;
   } catch (error) {
     plan.leave(home);
@@ -93,19 +97,20 @@ export function createRegion(limitBytes: number, threads: number, lockTimeoutMs:
     refuse('ERR_ARGUMENT', `threads is ${threads}; give a whole number from 1 to ${THREADS_MAX}`);
   }
   const memory = createMemory(limitBytes, threads);
-  return begin(memory, Plan.create(memory, threads, limitBytes), 0, lockTimeoutMs, true);
+  Plan.create(memory, threads, limitBytes);
+  return begin(surroundings.module('rings'), memory, 0, lockTimeoutMs, true);
 }
 
 /** What another thread needs to attach. */
 export function share(region: number): SharedMemory {
-  const { instance, plan } = find('region', region);
+  const { module, instance, plan } = find('region', region);
   const ticket = plan.nextTicket();
-  return { tailrace: 'memory', backend: 'wasm', memory: instance.memory, module: surroundings.module(), ticket };
+  return { tailrace: 'memory', backend: 'wasm', memory: instance.memory, module, ticket };
 }
 
 /** Attaches to the region of another thread. */
 export function attach(shared: SharedMemory, lockTimeoutMs: number): number {
-  return begin(shared.memory, Plan.of(shared.memory), shared.ticket, lockTimeoutMs, false);
+  return begin(shared.module, shared.memory, shared.ticket, lockTimeoutMs, false);
 }
 
 /** Declares dead what a thread that has ended left behind; how many participants that were. */

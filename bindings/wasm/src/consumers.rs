@@ -6,8 +6,8 @@ use tailrace_core::memory::{self, Reading};
 use tailrace_core::ring::Look;
 
 use crate::desk::{answer, room, set_number, text};
-use crate::instance::{deadline, handed_out, region};
 use crate::producers::number_of;
+use crate::regions::{deadline, handed_out, region};
 use crate::world::Page;
 
 /// A consumer of this instance.

@@ -8,7 +8,7 @@ use tailrace_core::ring::Look;
 use tailrace_core::ring::Packed;
 
 use crate::desk::{answer, given, set_number, text};
-use crate::instance::{deadline, region};
+use crate::regions::{deadline, region};
 use crate::world::Page;
 
 /// A producer of this instance.
