@@ -4,7 +4,7 @@
 import * as assert from 'uvu/assert';
 import { Job as AnyJob, directly } from '../crew/job.ts';
 
-const NAMES = ['matcher', 'shadow', 'gateway', 'publisher', 'view', 'analytics', 'feed', 'flow'];
+const NAMES = ['matcher', 'shadow', 'gateway', 'publisher', 'view', 'executions', 'feed', 'flow'];
 
 /** What a job has said at its end. */
 export interface Verdict {

@@ -21,10 +21,10 @@ export function node(name: string, args: () => string[]): Post {
   return { name, language: 'Node', command: () => [process.execPath, ...process.execArgv, file, ...args()] };
 }
 
-/** A process of Python. */
-export function python(name: string, args: () => string[]): Post {
+/** A process of Python, from a source beside this one. */
+export function python(name: string, source: string, args: () => string[]): Post {
   const venv = `${ROOT}.venv/bin/python`;
   const program = process.env.TAILRACE_PYTHON ?? (existsSync(venv) ? venv : 'python3');
-  const file = `${ROOT}sdk/exchange/job/${name}.py`;
+  const file = `${ROOT}sdk/exchange/job/${source}`;
   return { name, language: 'Python', command: () => [program, file, ...args()] };
 }

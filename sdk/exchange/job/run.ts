@@ -155,7 +155,7 @@ export class Run {
       part('gateway'),
       part('publisher'),
       node('view', () => [region, addresses.snapshots]),
-      python('analytics', () => [region, `${this.#analytics.to}`, ...kernel]),
+      python('analytics', 'executions.py', () => [region, `${this.#analytics.to}`, ...kernel]),
       node('feed', feed),
       node('flow', words),
     ];

@@ -4,7 +4,7 @@ It follows the stream in batches, and reports after each what it has seen (`word
 on standard output. Standard input is the leash. A process that takes the place of a killed one goes on behind the last
 message that its parent knows to be seen; what is not in the ring any more it finds in the log.
 
-    analytics.py REGION AFTER [KERNEL]      AFTER: the last market message that was seen; 0: none
+    executions.py REGION AFTER [KERNEL]     AFTER: the last market message that was seen; 0: none
                                             KERNEL: a built filter over executions, whose hits are counted
 """
 
