@@ -7,6 +7,8 @@ import type { Batch } from './batch.ts';
 import { BATCH_LIMIT, Consumer, type ConsumerOptions } from './consumer.ts';
 import { wrongArgument } from './error.ts';
 import type { Batches, Singles } from './iteration.ts';
+import type { Kernel } from './kernel/kernel.ts';
+import type { Pipe } from './kernel/pipe.ts';
 import type { Message } from './message.ts';
 import { DURABLE_ONLY, native } from './native.ts';
 import { encodeStart, type Start } from './start.ts';
@@ -64,6 +66,11 @@ export class LogReader implements AsyncIterable<Batch> {
   /** Records, without an end. */
   messages(): Singles {
     return this.#consumer.messages();
+  }
+
+  /** Batches through a kernel, in the kernel's own memory. */
+  pipe<Out>(kernel: Kernel<Out>): Pipe<Out> {
+    return this.#consumer.pipe(kernel);
   }
 
   /** Goes on somewhere else; the sequence that is next then. Throws ERR_GONE with `oldestSequence`. */

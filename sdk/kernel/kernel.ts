@@ -203,6 +203,7 @@ export class Kernel<Out = Record<string, unknown>> {
   #begin(): void {
     this.#seen = 0;
     this.#exports[BUDGET].value = this.#budget;
+    this.#exports[REFUSED].value = 0;
   }
 
   #finish(kept: number, began: number): { seen: number } {

@@ -11,6 +11,8 @@ import {
   KernelError,
   type KernelOptions,
   kernel,
+  Log,
+  LogReader,
   struct,
   text,
   u8,
@@ -274,6 +276,26 @@ kernels('takes batches of thousands, in place', async () => {
     assert.is(kept.seen, 8_000);
     assert.is(kept.message(0)?.payload.buffer, above.chunk.buffer);
     break;
+  }
+});
+
+kernels('goes over a log', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'tailrace-kernel-'));
+  try {
+    {
+      await using log = await Log.open(folder);
+      await log.append(trades(500));
+    }
+    const above = await kernel(PRICES, { record: Trade });
+    using reader = LogReader.open(folder, { signal: AbortSignal.timeout(60_000) });
+    let kept = 0;
+    for await (const results of reader.pipe(above)) {
+      kept += results.length;
+      if (above.counters.records === 500) break;
+    }
+    assert.is(kept, 163);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
   }
 });
 

@@ -266,12 +266,13 @@ class _Engine:
 
     @property
     def budget(self) -> int:
-        """What is left."""
+        """What is left; setting it forgets what was refused."""
         return int(self._budget.value(self._store))
 
     @budget.setter
     def budget(self, turns: int) -> None:
         self._budget.set_value(self._store, turns)
+        self._refused.set_value(self._store, 0)
 
     @property
     def at(self) -> int | None:
