@@ -39,6 +39,24 @@ Types 1 to 31 are clients' and sessions', 32 to 63 are the operator's, and lette
 
 **TCP, orders.** Each frame is `[length u16][message]`; a length other than the size of the type ends the session.
 
+**TCP, sessions.** The first message is a `Login`, within five seconds; `heartbeat_ms` is 100 to 60,000. The answer is a
+`LoginReply`; with a reason (`LOGIN`, `LOGIN_VERSION`, `MALFORMED`, `UNAVAILABLE`) the connection ends behind it. Then
+come the account's reports from `next_report` on, older ones first and in order; a number that there is none for yet
+means only new ones. `last_client_order_id` covers what is still on its way. Both sides send a `Heartbeat` when they have
+been silent for `heartbeat_ms`. Whoever is silent three times as long, or leaves more unread than `backlog_bytes`, is cut
+off. An account has one session: another login ends the first one, which gets a `Logout` so that it does not come back.
+With `LOGIN_CANCEL_ON_DISCONNECT` no order of the account outlives the session, whichever way that ends, or the gateway;
+the mass cancel has client order id 0.
+
+**Orders sent again.** A new order, replace or mass cancel whose id is not above the account's last one is not executed.
+If the id was answered, that report comes once more, with `REPORT_REPEAT`; else a rejection, `DUPLICATE`. A rejected
+command has not used its id. Rejections have sequence 0 and do not come again by themselves. What the gateway refuses
+(`FOREIGN_ACCOUNT`, `RATE`, `QUANTITY_MAX` of the user) never reaches the journal; every command counts for the rate.
+
+**Unix socket, operator.** `control.sock` in the exchange's folder, for its owner only: frames as above with `SetState`,
+`SetLimits`, `SetKilled`, and `MassCancel` of any account with id 0. Each is answered by one line of JSON, in order:
+`{\"ok\":true,\"sequence\":N}` with its global sequence when it stands in `orders`, or `{\"ok\":false,\"error\":\"...\"}`.
+
 **TCP, snapshots.** A `SnapshotRequest` without a frame. The answer: a `SnapshotHead`, as many `SnapshotOrder`s as it
 says, and the CRC-32 (IEEE) of all of it as `u32`. Who comes late buffers the feed first, asks, and drops what the
 snapshot has: sequences up to the head's. Byte 0 of the head is the letter `A`, too; the two never share a connection.
