@@ -67,7 +67,7 @@ impl Place {
     /// The sequence of the newest valid one, and why newer ones are not.
     fn found(&self) -> (Option<u64>, Vec<Code>) {
         let found = self.newest();
-        let codes = found.skipped.iter().map(tailrace_core::error::Error::code).collect();
+        let codes = found.skipped.iter().map(|(_, error)| error.code()).collect();
         (found.newest.map(|snapshot| snapshot.head.journal_sequence), codes)
     }
 }
@@ -161,6 +161,15 @@ fn a_snapshot_of_another_past_is_passed_over_and_goes_with_the_next_one() {
     folder.write(&place.head(15), &book(5, 16)).expect("written");
     assert_eq!(file::sequences(&place.snapshots()).expect("names"), [15, 9]);
     assert_eq!(place.found(), (Some(15), vec![]));
+    folder.write(&Head { timestamp_ns: 161, ..place.head(16) }, &book(6, 16)).expect("written");
+    let skipped = place.newest().skipped;
+    folder.distrust(skipped.into_iter().map(|(sequence, _)| sequence));
+    folder.write(&place.head(18), &book(7, 16)).expect("written");
+    assert_eq!(file::sequences(&place.snapshots()).expect("names"), [18, 15, 9], "and an older one that is distrusted");
+    folder.distrust([18]);
+    folder.write(&place.head(18), &book(8, 16)).expect("written");
+    folder.write(&place.head(19), &book(9, 16)).expect("written");
+    assert_eq!(file::sequences(&place.snapshots()).expect("names"), [19, 18, 15, 9], "what was written anew counts");
 }
 
 #[test]

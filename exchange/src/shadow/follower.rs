@@ -187,8 +187,9 @@ impl Follower {
         // Its lock tells a second shadow apart from the first, so it comes before everything else.
         let folder = Arc::new(Folder::open(&self.snapshots, self.keep)?);
         let found = file::newest(&self.snapshots, &mut journal, |snapshot| Replica::restore(&snapshot))?;
-        for error in &found.skipped {
+        for (sequence, error) in found.skipped {
             tell("skipped", &[("why", &error.to_string())]);
+            folder.distrust([sequence]);
         }
         let replica = match found.newest {
             Some(replica) => {

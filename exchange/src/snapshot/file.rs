@@ -23,6 +23,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use tailrace_core::book::record::Opening;
 use tailrace_core::error::{Code, Error, Result};
 use tailrace_core::log::LogReader;
@@ -70,8 +71,8 @@ pub struct Snapshot {
 pub struct Found<T> {
     /// What was made of the newest that will do.
     pub newest: Option<T>,
-    /// Why newer ones will not, newest first.
-    pub skipped: Vec<Error>,
+    /// Newer ones, and why they will not do; newest first.
+    pub skipped: Vec<(u64, Error)>,
 }
 
 impl Head {
@@ -228,7 +229,7 @@ pub fn newest<T>(
             }
             // Removed since its name was read.
             Err(error) if error.code() == Code::NOT_FOUND => {}
-            Err(error) => found.skipped.push(error),
+            Err(error) => found.skipped.push((sequence, error)),
         }
     }
     Ok(found)
@@ -240,6 +241,7 @@ pub struct Folder {
     path: PathBuf,
     directory: File,
     keep: usize,
+    distrusted: Mutex<Vec<u64>>,
 }
 
 impl Folder {
@@ -256,13 +258,18 @@ impl Folder {
             }
             cause => refused("locking", path, cause.into()),
         })?;
-        let folder = Self { path: path.to_path_buf(), directory, keep: keep.max(1) };
+        let folder = Self { path: path.to_path_buf(), directory, keep: keep.max(1), distrusted: Mutex::default() };
         folder.remove(|name| name.ends_with(PART))?;
         Ok(folder)
     }
 
-    /// Writes a snapshot, and makes it durable; then removes those that need not be kept, and those of later sequences:
-    /// whoever writes does not believe them.
+    /// Names files that will not do; they go when the next one is written.
+    pub fn distrust(&self, sequences: impl IntoIterator<Item = u64>) {
+        self.distrusted.lock().unwrap_or_else(PoisonError::into_inner).extend(sequences);
+    }
+
+    /// Writes a snapshot, and makes it durable; then removes those that need not be kept, those that are distrusted, and
+    /// those of later sequences: whoever writes has not come so far.
     ///
     /// # Errors
     /// DISK_FULL, PERMISSION, IO: the files are as they were.
@@ -276,8 +283,12 @@ impl Folder {
             return Err(refused("writing", &path, cause));
         }
         self.directory.sync_all().map_err(|cause| refused("making durable", &path, cause))?;
-        let older = sequences(&self.path)?.into_iter().filter(|&sequence| sequence <= head.journal_sequence);
-        let kept: Vec<_> = older.take(self.keep).map(name_of).collect();
+        let distrusted = std::mem::take(&mut *self.distrusted.lock().unwrap_or_else(PoisonError::into_inner));
+        let is_good = |&sequence: &u64| {
+            let newest = head.journal_sequence;
+            sequence == newest || sequence < newest && !distrusted.contains(&sequence)
+        };
+        let kept: Vec<_> = sequences(&self.path)?.into_iter().filter(is_good).take(self.keep).map(name_of).collect();
         self.remove(|name| name.ends_with(SUFFIX) && !kept.iter().any(|kept| kept == name))?;
         Ok(path)
     }

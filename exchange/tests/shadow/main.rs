@@ -210,9 +210,10 @@ fn a_journal_that_has_lost_its_end_takes_the_shadow_back() {
     assert!(line["why"].as_str().expect("a sentence").contains("another command"), "{line}");
     shadow.wait("it has come back", |line| line["journal_sequence"] == 2_501);
     assert_equal(&place, &mut shadow);
-    drop(shadow);
     append(&journal, &commands(&mut flow, 1_000));
-    assert_equal(&place, &mut place.run("shadow"));
+    assert_equal(&place, &mut shadow);
+    shadow.wait("a file of the new end", |line| line["file_sequence"].as_u64() > Some(2_500));
+    shadow.end();
     restored(&place);
 }
 
