@@ -224,7 +224,7 @@ test('a hole larger than that is mended all the same when no snapshot is newer',
 test('a reader that is slow loses nothing, and its backlog has an end', async () => {
   await using scene = await new Scene(9).begin(FAIR);
   await scene.join({ backlog: 300 });
-  scene.pauseMs = 1;
+  scene.pauseMs = 5;
   scene.standIn.beatEvery(10);
   await scene.trade(4_000);
   await scene.meets();

@@ -129,7 +129,7 @@ export class Line {
     if (isLive) {
       this.#markEnd(sequence);
       this.hear(end);
-    }
+    } else if (end > this.#end) this.#end = end;
     this.#advance();
     return arrival;
   }

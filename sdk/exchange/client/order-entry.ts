@@ -60,7 +60,7 @@ export interface OrderEntryOptions {
   pauseMs?: number | undefined;
   /** Default 5,000. */
   pauseMaxMs?: number | undefined;
-  /** Commands that may be without an answer; default 65,536. */
+  /** Commands that may be without an answer before new orders find no room; default 65,536. */
   unansweredMax?: number | undefined;
   /** Reports that may wait for the reader; default 65,536. */
   backlog?: number | undefined;
@@ -349,13 +349,16 @@ export class OrderEntry implements AsyncIterable<ExecutionReport> {
     return chosen;
   }
 
+  /** Who asks for more has to wait; who takes away never does. */
+  #needRoom(): void {
+    if (this.#unanswered.count < this.#unansweredMax) return;
+    const what = `${this.#unanswered.count} commands are without an answer`;
+    throw new TailraceError('ERR_NO_SPACE', `${what}; await room(), or give a larger unansweredMax`);
+  }
+
   #send(id: bigint, message: Uint8Array, isCancel: boolean): bigint {
     if (this.#isClosing) throw closed();
     this.#inbox.throwIfEnded();
-    if (this.#unanswered.count >= this.#unansweredMax) {
-      const what = `${this.#unanswered.count} commands are without an answer`;
-      throw new TailraceError('ERR_NO_SPACE', `${what}; await room(), or give a larger unansweredMax`);
-    }
     const frame = frameOf(message);
     this.#unanswered.add({ id, isCancel, frame, isKnown: false });
     if (!isCancel && id > this.#lastId) this.#lastId = id;
@@ -369,22 +372,24 @@ export class OrderEntry implements AsyncIterable<ExecutionReport> {
    * Throws ERR_ARGUMENT, ERR_CLOSED, and ERR_NO_SPACE when too many commands are without an answer.
    */
   newOrder(options: NewOrderOptions): bigint {
+    this.#needRoom();
     const id = this.#nextId(options.clientOrderId);
     return this.#send(id, encodeNewOrder(this.#account, id, options), false);
   }
 
-  /** Takes a live order away. Throws as {@link newOrder} does. */
+  /** Takes a live order away; for this there is always room. Throws ERR_ARGUMENT and ERR_CLOSED. */
   cancel(clientOrderId: bigint): void {
     this.#send(clientOrderId, encodeCancel(this.#account, clientOrderId), true);
   }
 
   /** Gives a live order another total and price, and an id, which it returns. Throws as {@link newOrder} does. */
   replace(clientOrderId: bigint, options: ReplaceOptions): bigint {
+    this.#needRoom();
     const id = this.#nextId(options.clientOrderId);
     return this.#send(id, encodeReplace(this.#account, clientOrderId, id, options), false);
   }
 
-  /** Takes all live orders away, and gives the id that the report will have. Throws as {@link newOrder} does. */
+  /** Takes all live orders away, and gives the id that the report will have. Throws as {@link cancel} does. */
   massCancel(options: MassCancelOptions = {}): bigint {
     const id = this.#nextId(options.clientOrderId);
     return this.#send(id, encodeMassCancel(this.#account, id, options), false);
