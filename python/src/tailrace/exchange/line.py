@@ -8,7 +8,7 @@
 
 Messages leave in runs that end where a datagram of the feed ended: the publisher never ends one within a command that
 would have fit. An answer to a request is cut anywhere, so what it brings is held until such an end is reached; the
-beginning of the next datagram, or a heartbeat, is one.
+beginning of the next datagram, or a heartbeat, is one. Only when all the room is held does it leave without one.
 
 Always: expected <= reached <= end; once it is placed, whatever waits lies from `expected` on, and there are at most
 `most` of it. What a datagram only claims (that there are later messages) is forgotten when it is placed anew.
@@ -141,6 +141,9 @@ class Line:
             self._reached += 1
             if self._reached in self._ends:
                 self._cut = self._reached
+        # Who holds as much as there is room for and knows of no end among it cannot wait for one.
+        if self._reached - self.expected >= self._most and self._cut == self.expected:
+            self._cut = self._reached
 
     def release(self) -> list[Run]:
         """Takes out what is in order, up to the last end of a command."""
