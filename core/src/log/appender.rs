@@ -162,7 +162,7 @@ impl Appender {
         writing.newest = writing.batch.last();
         writing.newest_origin = Some((writing.origin, writing.newest.0));
         writing.batch.clear();
-        self.state.set_written(writing.newest.0);
+        self.state.set_written(writing.newest.0, self.options.is_lazy);
         Ok(())
     }
 

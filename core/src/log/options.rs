@@ -39,6 +39,9 @@ pub struct LogOptions {
     pub mode: u32,
     /// Whether payloads of 512 bytes and more are compressed.
     pub compress: bool,
+    /// Whether an append leaves it to the log's thread to sync, and to wake those who follow the log: every 10 ms while
+    /// something is written. Who waits for durability waits that much longer.
+    pub is_lazy: bool,
     /// Whether the directory and the log are made when they are not there.
     pub create: bool,
     /// Which channel is recorded; zeros without one.
@@ -58,6 +61,7 @@ impl Default for LogOptions {
             spares: 1,
             mode: 0o600,
             compress: false,
+            is_lazy: false,
             create: true,
             origin: Origin::default(),
             retention_days: None,
@@ -94,6 +98,7 @@ impl fmt::Debug for LogOptions {
             .field("spares", &self.spares)
             .field("mode", &format_args!("{:o}", self.mode))
             .field("compress", &self.compress)
+            .field("is_lazy", &self.is_lazy)
             .field("create", &self.create)
             .field("origin", &self.origin)
             .field("retention_days", &self.retention_days)

@@ -131,11 +131,11 @@ impl State {
         !self.is_closed.swap(true, Ordering::AcqRel)
     }
 
-    /// Everything up to `sequence` was written.
-    pub fn set_written(&self, sequence: u64) {
+    /// Everything up to `sequence` was written. Quietly: who follows is woken when it is durable.
+    pub fn set_written(&self, sequence: u64, is_quiet: bool) {
         // sync: log-written. Release; pairs with the Acquire in `written`.
         self.written.store(sequence, Ordering::Release);
-        self.tail.set_written(sequence);
+        self.tail.set_written(sequence, is_quiet);
         // sync: log-sealed. AcqRel; pairs with the Acquire in `next_work`.
         if self.is_sealed.swap(false, Ordering::AcqRel) {
             drop(self.waiting());
@@ -292,8 +292,9 @@ impl State {
             waiting.written_before = self.written();
             let (after, time) = self.work.wait_timeout(waiting, SEAL_AFTER).unwrap_or_else(PoisonError::into_inner);
             waiting = after;
-            if time.timed_out() && !waiting.has_work && waiting.written_before == self.written() {
-                return Work::Seal;
+            if time.timed_out() && !waiting.has_work {
+                // Without new work a lazy append is what there is to sync.
+                return if waiting.written_before == self.written() { Work::Seal } else { Work::Sync };
             }
         }
     }

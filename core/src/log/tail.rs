@@ -31,11 +31,13 @@ impl Tail {
         Ok(tail)
     }
 
-    /// Everything up to `sequence` was written.
-    pub fn set_written(&self, sequence: u64) {
+    /// Everything up to `sequence` was written; quietly, nobody is woken for that.
+    pub fn set_written(&self, sequence: u64, is_quiet: bool) {
         // sync: log-tail-written. Release; the bytes are in the page cache before a follower sees the number.
         self.0.page().written_sequence.store(sequence, Ordering::Release);
-        self.wake();
+        if !is_quiet {
+            self.wake();
+        }
     }
 
     /// Everything up to `sequence` is durable.

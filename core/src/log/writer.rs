@@ -224,7 +224,7 @@ impl Log {
                     appender.drain(&mut writing)?;
                 }
             }
-            if appender.state.durable() < last {
+            if !appender.options.is_lazy && appender.state.durable() < last {
                 appender.state.ask();
             }
             Ok(last)

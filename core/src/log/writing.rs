@@ -232,6 +232,28 @@ fn the_end_is_sealed_when_nothing_comes_and_without_a_sync() {
 }
 
 #[test]
+fn a_lazy_log_is_synced_while_something_is_written_and_when_nothing_is() {
+    let (_directory, storage) = directory();
+    let faults = Faults::new(storage);
+    let options = LogOptions { is_lazy: true, ..LogOptions::default() };
+    let log = Log::open_on(Arc::new(faults.clone()), &options).expect("opened");
+    log.prepare().expect("room");
+    let before = faults.count(Kind::Sync);
+    let begun = Instant::now();
+    let mut appended = 0;
+    while log.durable_sequence() < 1_000 {
+        appended = log.append(&[of(&[1])]).expect("written");
+        assert!(begun.elapsed() < Duration::from_secs(20), "it is synced though something is always written");
+    }
+    let syncs = (faults.count(Kind::Sync) - before) as u64;
+    assert!(syncs * 10 < appended, "{syncs} syncs of {appended} appends");
+    until("the rest is synced when nothing is written", || log.durable_sequence() == appended);
+    assert_eq!(log.append(&[of(&[1])]).expect("written"), appended + 1);
+    assert_eq!(log.sync().expect("at once"), appended + 1);
+    log.close().expect("closed");
+}
+
+#[test]
 fn a_seal_always_has_room() {
     let (directory, storage) = directory();
     let log = Log::open(directory.path(), &small()).expect("opened");

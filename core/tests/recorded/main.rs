@@ -2,5 +2,6 @@
 #![cfg(all(target_os = "linux", not(miri)))]
 #![allow(missing_docs, reason = "tests")]
 
+mod clerk;
 mod groups;
 mod handover;
