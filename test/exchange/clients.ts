@@ -226,7 +226,7 @@ for (const seed of [1, 2, 3]) {
 
 for (const [index, role] of (['gateway', 'publisher', 'shadow', 'matcher'] as const satisfies Role[]).entries()) {
   test(`a ${role} that is killed while orders flow costs nobody anything`, async () => {
-    const { place: started, relays } = await open(20 + index, [FAIR, FAIR]);
+    const { place: started, relays } = await open(20 + index, [FOUL, FAIR]);
     await using place = started;
     await using reader = await Reader.join(place, relays[0]!);
     await using alice = await Trader.enter(place, 'alice', 30 + index);
