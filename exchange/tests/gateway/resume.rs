@@ -245,3 +245,22 @@ fn a_matcher_that_is_killed_is_waited_for() {
     }
     assert_ne!(client.hear_within(std::time::Duration::ZERO), Some(Said::End));
 }
+
+#[test]
+fn a_region_that_is_made_anew_changes_nothing() {
+    let mut stand = Stand::new(&Choices { users: 6, ..Choices::default() });
+    let mut gateway = stand.gateway_process();
+    trade(gateway.address(), &[1, 2, 3], 1_500);
+    for round in 0..4 {
+        gateway.kill();
+        // Ended or killed, and then as after a restart of the machine.
+        stand.remake_region(round % 2 == 0);
+        gateway = stand.gateway_process();
+        assert_resumes(gateway.address(), 1, 2_900, 3_000 + round);
+        let mut client = Client::log_in(gateway.address(), 1);
+        let order = client.order(700);
+        client.send(&order);
+        let again = client.report();
+        assert_eq!((again.client_order_id, again.sequence, again.flags), (700, 1_399, REPORT_REPEAT));
+    }
+}

@@ -212,6 +212,17 @@ impl Stand {
         self.matcher.end();
     }
 
+    /// Ends or kills the matcher, and starts another one, which finds the logs and no region.
+    pub fn remake_region(&mut self, is_killed: bool) {
+        if !is_killed {
+            self.matcher.signal(Signal::TERM);
+            self.matcher.line("closed");
+        }
+        self.matcher.end();
+        Region::remove(&self.config.region).expect("to remove it");
+        self.matcher = Part::start(&self.config_path, "matcher");
+    }
+
     /// Every command that is in `orders`, in order; the opening is none.
     pub fn commands(&self) -> Vec<Vec<u8>> {
         let region = Region::open(&self.config.region, &OpenOptions::default()).expect("a region");
