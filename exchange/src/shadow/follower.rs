@@ -183,10 +183,14 @@ impl Follower {
 
     /// A course, if there is a journal with a record in it.
     fn look(&mut self) -> Result<Option<Course>> {
-        let Some(mut journal) = self.open()? else { return Ok(None) };
+        let Some(mut journal) = self.open(self.is_durable_only)? else { return Ok(None) };
+        if journal.next_frame()?.is_none() {
+            return Ok(None);
+        }
         // Its lock tells a second shadow apart from the first, so it comes before everything else.
         let folder = Arc::new(Folder::open(&self.snapshots, self.keep)?);
-        let found = file::newest(&self.snapshots, &mut journal, |snapshot| Replica::restore(&snapshot))?;
+        let Some(mut whole) = self.open(false)?.filter(|whole| whole.id() == journal.id()) else { return Ok(None) };
+        let found = file::newest(&self.snapshots, &mut whole, |snapshot| Replica::restore(&snapshot))?;
         for (sequence, error) in found.skipped {
             tell("skipped", &[("why", &error.to_string())]);
             folder.distrust([sequence]);
@@ -210,9 +214,9 @@ impl Follower {
         Ok(Some(Course { journal, replica, folder, image: Weak::new(), taken_at: Instant::now() }))
     }
 
-    /// The journal as it is now, if there is one.
-    fn open(&self) -> Result<Option<LogReader>> {
-        let options = ReadOptions { from: From::Oldest, is_durable_only: self.is_durable_only };
+    /// The journal as it is now, if there is one, from its oldest record on.
+    fn open(&self, is_durable_only: bool) -> Result<Option<LogReader>> {
+        let options = ReadOptions { from: From::Oldest, is_durable_only };
         match LogReader::open(&self.journal, &options) {
             Ok(journal) => Ok(Some(journal)),
             Err(error) if error.code() == Code::NOT_FOUND => Ok(None),
@@ -341,7 +345,7 @@ impl Follower {
 
     /// Whether the journal still has what was taken of it; none: there is no journal.
     fn is_same(&self, course: &Course) -> Option<bool> {
-        match self.open() {
+        match self.open(false) {
             Ok(Some(mut journal)) => Some(file::check(&course.head(), &mut journal).is_ok()),
             Ok(None) => None,
             // Whoever reads on will say why.

@@ -162,6 +162,8 @@ fn all_that_it_does_is_done_when_nobody_else_wants_to() {
         if begin.contains("(shadow-") {
             assert_eq!(policy, "5", "SCHED_IDLE: {stat}");
             idle.push(begin.split_once('(').expect("a name").1.to_string());
+        } else {
+            assert_eq!(policy, "0", "whoever shares the agent's thread is not held back: {stat}");
         }
     }
     idle.sort();
