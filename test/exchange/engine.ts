@@ -3,6 +3,7 @@
  * bytes of the snapshot service. The clients' tests stand on it where no process of the exchange is needed.
  */
 import { Book, type BookEvent, type Command, wire } from '../../sdk/index.ts';
+import { marketMessage } from '../../sdk/market.ts';
 import { below, type Dice, pick } from '../dice.ts';
 
 const BOOK = { slotCount: 1 << 15, accountCount: 64, bandTicks: 256 };
@@ -30,28 +31,6 @@ export interface Told {
   payload: Uint8Array;
 }
 
-function marketMessage(event: BookEvent, timestampNs: bigint): Uint8Array {
-  const { marketSequence: sequence, orderId, reference, price, quantity } = event;
-  const flags = event.side === 'sell' ? wire.MARKET_SELL : 0;
-  const head = { sequence, timestampNs, flags };
-  switch (event.market) {
-    case 'A':
-      return wire.encodeAs('Added', { ...head, orderId, price, quantity });
-    case 'E':
-      return wire.encodeAs('Executed', { ...head, orderId, matchId: reference, price, quantity });
-    case 'X':
-      return wire.encodeAs('Reduced', { ...head, orderId, removed: quantity });
-    case 'D':
-      return wire.encodeAs('Deleted', { ...head, orderId });
-    case 'U':
-      return wire.encodeAs('Replaced', { ...head, orderId, newOrderId: reference, price, quantity });
-    case 'H':
-      return wire.encodeAs('StateChanged', { sequence, timestampNs, state: reference });
-    default:
-      throw new Error(`an event says ${event.market}`);
-  }
-}
-
 /** A book that says everything aloud. */
 export class Engine {
   readonly book = new Book(BOOK);
@@ -71,8 +50,8 @@ export class Engine {
       const said: Said[] = [];
       for (const event of events) {
         if (event.execType !== wire.EXEC_NONE) reports.push(told(event));
-        if (event.market === '') continue;
-        said.push({ sequence: event.marketSequence, payload: marketMessage(event, this.#time), isLast: false });
+        const payload = marketMessage(event, this.#time);
+        if (payload !== undefined) said.push({ sequence: event.marketSequence, payload, isLast: false });
       }
       const last = said.at(-1);
       if (last !== undefined) last.isLast = true;
