@@ -34,6 +34,7 @@ const UNSAFE = [
   'core/tests/book_allocations.rs',
   'core/tests/region.rs',
   'core/tests/region_processes.rs',
+  'exchange/tests/matcher_allocations.rs',
   'exchange/tests/gateway_allocations.rs',
   'exchange/tests/publisher_allocations.rs',
   'bindings/native/src/abi/',

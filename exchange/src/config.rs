@@ -9,6 +9,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use tailrace_core::book::record::{OPENING_VERSION, Opening};
 use tailrace_core::error::{Code, Error, Result};
+use tailrace_core::log::layout::SEGMENT_BYTES;
+use tailrace_core::log::options::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 
 /// A part of the exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, clap::ValueEnum)]
@@ -60,6 +62,9 @@ pub struct Config {
     /// See [`Acknowledge`]; default `written`.
     #[serde(default)]
     pub acknowledge: Acknowledge,
+    /// Bytes of a segment of the logs; default 100 MB.
+    #[serde(default = "segment_bytes")]
+    pub segment_bytes: u64,
     /// Size and first limits of the book.
     #[serde(default)]
     pub book: BookConfig,
@@ -77,6 +82,10 @@ pub struct Config {
     /// Processor of each part; default none.
     #[serde(default)]
     pub pin: BTreeMap<Role, usize>,
+}
+
+const fn segment_bytes() -> u64 {
+    SEGMENT_BYTES
 }
 
 /// Size and first limits of the book; see [`tailrace_core::book::Config`].
@@ -282,6 +291,10 @@ impl Config {
             if !slots.is_power_of_two() || !(64..=1 << 24).contains(&slots) {
                 return Err(wrong(format!("streams.{name} is {slots}; give a power of two, 64 to 16,777,216")));
             }
+        }
+        if !(SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&self.segment_bytes) {
+            let (least, most) = (SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX);
+            return Err(wrong(format!("segment_bytes is {}; give {least} to {most}", self.segment_bytes)));
         }
         if self.publisher.feed.is_empty() {
             return Err(wrong("publisher.feed is empty; give a multicast group or receivers".into()));

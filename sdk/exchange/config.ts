@@ -31,6 +31,8 @@ export interface ExchangeConfig {
    * file (default), or on disk.
    */
   acknowledge?: 'memory' | 'written' | 'wal';
+  /** Bytes of a segment of the logs; 100 MB. */
+  segment_bytes?: number;
   book?: {
     slot_count?: number;
     account_count?: number;

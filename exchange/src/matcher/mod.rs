@@ -44,14 +44,20 @@ use tailrace_core::ring::step;
 /// Commands after which what is staged is published, though there are more.
 const TOGETHER: usize = 32;
 
-/// Messages of each stream that are recorded in a turn without commands: a short one, for the next command must not wait.
-const IDLE_SLOTS: usize = 32;
+/// Messages of each stream that are recorded in a turn without commands: few, for the next command must not wait.
+const IDLE_SLOTS: usize = 64;
+
+/// Turns without commands after which fewer than half of that are recorded, too.
+const IDLE_TURNS: u32 = 16;
 
 /// Turns without anything after which it looks whether logs and region are still in order.
 const LOOK_AFTER: u32 = 4_096;
 
 /// How long the roles of a matcher that was killed may be taken.
 const BURIAL: Duration = Duration::from_secs(3);
+
+/// A wait that is as good as none.
+const MENDING: Duration = Duration::from_micros(1);
 
 /// How long a full disk is left alone.
 const FULL_PAUSE: Duration = Duration::from_millis(5);
@@ -247,9 +253,10 @@ impl Matcher {
     /// Records outputs, a few when there is nothing else to do, more when their rings fill up.
     #[inline]
     fn record(&mut self, is_idle: bool) -> Result<usize> {
+        let least = if self.idle_turns < IDLE_TURNS { IDLE_SLOTS as u64 / 2 } else { 1 };
         let mut recorded = 0;
         for outlet in [&mut self.streams.reports, &mut self.streams.market] {
-            if is_idle {
+            if is_idle && outlet.lag() >= least {
                 recorded += outlet.record(IDLE_SLOTS)?;
             } else if outlet.lag() > outlet.capacity() / 4 {
                 recorded += outlet.record(usize::MAX)?;
@@ -309,13 +316,13 @@ impl Agent for Matcher {
         if !self.is_held_up() {
             worked += self.take()?;
         }
+        self.idle_turns = if worked == 0 { self.idle_turns.wrapping_add(1) } else { 0 };
         worked += self.record(worked == 0)?;
-        if worked > 0 {
-            self.idle_turns = 0;
-        } else {
-            self.idle_turns += 1;
-            if self.idle_turns.is_multiple_of(LOOK_AFTER) {
-                self.look_after()?;
+        if self.idle_turns % LOOK_AFTER == LOOK_AFTER - 1 {
+            self.look_after()?;
+            if self.streams.orders.lag() > 0 && !self.is_full {
+                // A writer that died in the middle of a message is in the way; waiting mends that.
+                self.streams.orders.wait(Some(MENDING))?;
             }
         }
         Ok(worked)

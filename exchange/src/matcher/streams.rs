@@ -1,7 +1,7 @@
 //! Streams: the region and its three streams, made when they are missing, with the matcher in its roles.
 
 use super::outlet::Outlet;
-use crate::config::Config;
+use crate::config::{Acknowledge, Config};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -49,7 +49,10 @@ impl Streams {
         open_journal(config)?;
         let options = RecorderOptions { label: "matcher".into(), ..RecorderOptions::default() };
         let clerk = |stream: &str, batch_slots| {
-            let (path, options) = (config.log(stream), RecorderOptions { batch_slots, ..options.clone() });
+            // Only at level wal somebody waits for the disk, and only for the journal's.
+            let is_lazy = stream != "orders" || config.acknowledge != Acknowledge::Wal;
+            let log = LogOptions { is_lazy, segment_bytes: config.segment_bytes, ..LogOptions::default() };
+            let (path, options) = (config.log(stream), RecorderOptions { batch_slots, log, ..options.clone() });
             let opened = match storages {
                 None => Clerk::open(&region, stream, path, &options),
                 Some(storage_of) => Clerk::open_on(&region, stream, storage_of(&path)?, &options),
@@ -66,7 +69,25 @@ impl Streams {
         let market = outlet("market", config.streams.market)?;
         let mut streams = Self { orders, reports, market };
         streams.drain()?;
+        streams.prepare()?;
         Ok(streams)
+    }
+
+    /// Has the next segment of each log made, which takes a second the first time: a command would wait for it.
+    fn prepare(&self) -> Result<()> {
+        let logs = [self.orders.log(), self.reports.log(), self.market.log()];
+        let prepared: Vec<_> = std::thread::scope(|scope| {
+            let threads = logs.map(|log| scope.spawn(|| log.prepare()));
+            threads.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
+        });
+        for outcome in prepared {
+            match outcome.unwrap_or_else(|_| Err(Error::new(Code::INTERNAL, "preparing a log panicked"))) {
+                // It is met, and said, when the segment is needed.
+                Err(error) if error.code() == Code::DISK_FULL => {}
+                other => other?,
+            }
+        }
+        Ok(())
     }
 
     /// Records what is in the rings. Of the outputs that is all there is; of the orders, all that can have outputs.
@@ -126,7 +147,8 @@ fn open_journal(config: &Config) -> Result<()> {
         Err(error) if error.code() != Code::NOT_FOUND => return Err(error),
         _ => {}
     }
-    let journal = Log::open(&path, &LogOptions::default())?;
+    let options = LogOptions { segment_bytes: config.segment_bytes, ..LogOptions::default() };
+    let journal = Log::open(&path, &options)?;
     if journal.written_sequence() == 0 {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let opening = config.book.opening(now.as_secs()).encode();

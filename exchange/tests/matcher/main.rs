@@ -9,4 +9,5 @@ mod faults;
 mod levels;
 mod restarts;
 mod sizes;
+#[allow(dead_code, reason = "who starts processes uses the rest of it")]
 mod stage;

@@ -31,11 +31,17 @@ pub struct Shape {
     /// Slots of `orders`, `reports` and `market`.
     pub streams: [u64; 3],
     pub slot_count: u32,
+    pub segment_bytes: u64,
 }
 
 impl Default for Shape {
     fn default() -> Self {
-        Self { acknowledge: Acknowledge::Written, streams: [1_024, 1_024, 1_024], slot_count: 1 << 14 }
+        Self {
+            acknowledge: Acknowledge::Written,
+            streams: [1_024, 1_024, 1_024],
+            slot_count: 1 << 14,
+            segment_bytes: 1 << 20,
+        }
     }
 }
 
@@ -54,6 +60,7 @@ impl Stage {
                 Acknowledge::Written => "written",
                 Acknowledge::Wal => "wal",
             },
+            "segment_bytes": shape.segment_bytes,
             "book": { "slot_count": shape.slot_count, "account_count": ACCOUNTS, "band_ticks": 256 },
             "streams": { "orders": orders, "reports": reports, "market": market },
             "gateway": { "listen": "127.0.0.1:0" },
@@ -151,7 +158,7 @@ impl Writer {
 pub fn settle(matcher: &mut Matcher) -> Result<()> {
     let begun = Instant::now();
     let mut idle = 0;
-    while idle < 3 {
+    while idle < 24 {
         if begun.elapsed() > Duration::from_secs(60) {
             return Err(Error::new(Code::TIMED_OUT, "it does not come to rest"));
         }
@@ -159,7 +166,7 @@ pub fn settle(matcher: &mut Matcher) -> Result<()> {
             idle = 0;
         } else {
             // At level wal something may become sayable meanwhile.
-            matcher.wait(Duration::from_millis(2))?;
+            matcher.wait(Duration::from_micros(300))?;
             idle += 1;
         }
     }
