@@ -50,8 +50,10 @@ impl Gateway {
             // A login needs no room in `orders`; what comes behind it stays where it is.
             let most = if session.stage == Stage::Fresh { FRAME_MAX } else { input.len() };
             if session.past.is_full() {
-                // It asked for more answers than it gets at once; that is no silence.
-                session.heard = now;
+                // It asked for more answers than it gets at once; that is no silence, unless it does not read them.
+                if !session.past.waits_for(&session.line) {
+                    session.heard = now;
+                }
                 self.sessions.set_ready(place);
                 continue;
             }

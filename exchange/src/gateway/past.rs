@@ -9,8 +9,10 @@
 //! trail says where to look; what was rejected has no place among the ids, so it is looked for a little before.
 
 use super::Gateway;
+use super::line::Line;
 use super::session::Stage;
 use super::user::{account_of, answers, word};
+use mio::net::TcpStream;
 use std::collections::VecDeque;
 use tailrace_core::book::message::ExecutionReport;
 use tailrace_core::book::{EXEC_REJECTED, REPORT_REPEAT, Reason};
@@ -89,6 +91,11 @@ impl Past {
         self.repeats.push_back(Repeat { id: word(refusal, 16), answer: *refusal, is_found: false });
     }
 
+    /// Whether the client has to read before it gets more.
+    pub fn waits_for(&self, line: &Line<TcpStream>) -> bool {
+        line.backlog() > PACE
+    }
+
     fn has_more(&self) -> bool {
         self.resume.is_some() || self.search.is_some() || !self.repeats.is_empty()
     }
@@ -115,7 +122,7 @@ impl Gateway {
     pub(super) fn queue_past(&mut self, place: usize) {
         if let Some(session) = self.sessions.get(place)
             && session.past.has_more()
-            && session.line.backlog() <= PACE
+            && !session.past.waits_for(&session.line)
             && !std::mem::replace(&mut session.past.is_queued, true)
         {
             self.pasts.push_back((place, session.serial));
@@ -135,6 +142,10 @@ impl Gateway {
         }
         self.sessions.set_dirty(place);
         self.queue_past(place);
+        if self.pasts.is_empty() {
+            // Where it is shows how far behind the gateway is.
+            self.older.seek(From::Latest)?;
+        }
         Ok(1)
     }
 

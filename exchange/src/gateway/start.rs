@@ -110,7 +110,7 @@ impl Gateway {
         let mut reports = reader(&region, "reports", From::Oldest)?;
         let answered = read_reports(&mut reports, &mut users, &mut records)?;
         read_orders(&region, answered, &mut users, &mut records)?;
-        let older = reader(&region, "reports", From::Oldest)?;
+        let older = reader(&region, "reports", From::Latest)?;
         let (promises, owed) = Promises::open(&config.data.join("sessions"))?;
         let io = |what: &'static str| move |cause| Error::os(Code::IO, what, cause);
         let poll = Poll::new().map_err(io("making a poll"))?;

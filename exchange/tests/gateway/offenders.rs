@@ -1,13 +1,13 @@
 //! Who breaks a rule loses his own session, at once, and nobody else notices.
 
 use super::client::{Client, Said, framed, login};
-use super::stand::{Choices, Stand};
+use super::stand::{Choices, PATIENCE, Stand};
 use super::witness::Witness;
 use socket2::{Domain, Socket, Type};
-use std::io::Write;
-use std::time::Duration;
+use std::io::{ErrorKind, Write};
+use std::time::{Duration, Instant};
 use tailrace_core::book::message::{CancelOrder, ExecutionReport, NewOrder, SetKilled, SetState};
-use tailrace_core::book::session::{Heartbeat, LoginReply, Logout};
+use tailrace_core::book::session::{Heartbeat, Login, LoginReply, Logout};
 use tailrace_core::book::{EXEC_ACCEPTED, EXEC_REJECTED, Reason};
 
 /// What is wrong wherever it comes.
@@ -210,7 +210,7 @@ fn who_does_not_read_is_cut_off() {
     // Answered at once, and never read: it ends when sending fails.
     let foreign = framed(&client.cancel(1)).repeat(4_096);
     let mut sent = 0_usize;
-    client.stream.set_write_timeout(Some(super::stand::PATIENCE)).expect("an option");
+    client.stream.set_write_timeout(Some(PATIENCE)).expect("an option");
     while client.stream.write_all(&foreign).is_ok() {
         sent += foreign.len();
         assert!(sent < 1 << 30, "it is never cut off");
@@ -250,4 +250,30 @@ fn who_does_not_log_in_is_sent_away() {
     witness.end();
     let status = gateway.stop();
     assert_eq!((status["ended"]["late"].as_u64(), status["ended"]["refused"].as_u64()), (Some(4), Some(1)));
+}
+
+#[test]
+fn who_asks_for_answers_and_does_not_read_them_is_silent() {
+    let stand = Stand::new(&Choices::default());
+    let gateway = stand.gateway();
+    let witness = Witness::start(gateway.address, 0);
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.set_recv_buffer_size(4 << 10).expect("an option");
+    socket.connect(&gateway.address.into()).expect("a connection");
+    let mut client = Client::over(socket.into(), 1);
+    client.send(&Login { heartbeat_ms: 500, ..login(1) }.encode());
+    // Used before, again and again: it is not read any more when it has asked for too many, and its time runs.
+    let again = framed(&client.order(0)).repeat(4_096);
+    client.stream.set_write_timeout(Some(Duration::from_millis(20))).expect("an option");
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match client.stream.write(&again) {
+            Err(cause) if !matches!(cause.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
+            _ => assert!(Instant::now() < deadline, "it stays for ever"),
+        }
+    }
+    witness.end();
+    let status = gateway.stop();
+    let ended = ["silent", "slow"].map(|cause| status["ended"][cause].as_u64());
+    assert_eq!(ended, [Some(1), Some(0)], "{status}");
 }
