@@ -88,7 +88,7 @@ export class Consumer implements AsyncIterable<Batch> {
     },
   };
   #chunk = new Chunk(0);
-  /** Memory of the kernel that this consumer's batches go to. */
+  /** Memory of a kernel, while a batch is read into it. */
   #stage: Chunk | undefined;
   #recordBytes = RECORD_BYTES;
   #claim: Batch | undefined;
@@ -213,12 +213,19 @@ export class Consumer implements AsyncIterable<Batch> {
    * or `consumer.pipe(kernel).into(producer)`. A batch that ends the kernel is not lost: the next call hands it out.
    */
   pipe<Out>(kernel: Kernel<Out>): Pipe<Out> {
-    return new Pipe(kernel, this.#source, this.#limit, this.#signal, (chunk) => this.#restage(chunk));
+    const read = (limit: number) => this.#readInto(kernel.chunk, limit);
+    return new Pipe(kernel, { ...this.#source, read }, this.#limit, this.#signal);
   }
 
-  #restage(chunk: Chunk | undefined): void {
-    this.#stage = chunk;
-    if (chunk === undefined) this.#chunk = new Chunk(0);
+  #readInto(stage: Chunk, limit: number): Batch {
+    const own = this.#chunk;
+    this.#stage = stage;
+    try {
+      return this.#source.read(limit);
+    } finally {
+      this.#stage = undefined;
+      this.#chunk = own;
+    }
   }
 
   /** Positions that were written and not read. */

@@ -1,15 +1,13 @@
 /**
  * Pipe: a consumer's batches through a kernel.
  *
- * While it is iterated, the kernel's memory is where the consumer's native calls copy to, so a batch is in place when it
- * is read. A batch is released when the next is asked for, as in `for await` over the consumer. The one over which the
+ * The consumer's native call copies a batch into the kernel's memory, so it is in place when it is read. A batch is released when the next is asked for, as in `for await` over the consumer. The one over which the
  * kernel ended is not: of a queue it stays claimed and is handed out again, redelivered; of a stream it is handed out
  * first by the next call, as the kernel has left it.
  */
 import type { Batch } from '../batch.ts';
 import { failure } from '../error.ts';
 import { Batches, type Source } from '../iteration.ts';
-import type { Chunk } from '../message.ts';
 import type { Producer, SendOptions } from '../producer.ts';
 import type { Kernel } from './kernel.ts';
 import type { Results } from './results.ts';
@@ -20,22 +18,14 @@ export class Pipe<Out = Record<string, unknown>> implements AsyncIterable<Result
   readonly #source: Source;
   readonly #limit: number;
   readonly #signal: AbortSignal | undefined;
-  readonly #stage: (chunk: Chunk | undefined) => void;
   #isOpen = false;
 
-  /** @internal */
-  constructor(
-    kernel: Kernel<Out>,
-    source: Source,
-    limit: number,
-    signal: AbortSignal | undefined,
-    stage: (chunk: Chunk | undefined) => void,
-  ) {
+  /** @internal `source` reads into the kernel's memory. */
+  constructor(kernel: Kernel<Out>, source: Source, limit: number, signal: AbortSignal | undefined) {
     this.#kernel = kernel;
     this.#source = source;
     this.#limit = Math.min(limit, kernel.capacity);
     this.#signal = signal;
-    this.#stage = stage;
   }
 
   /** What the kernel says of each batch, without an end; empty where it keeps nothing. */
@@ -43,12 +33,10 @@ export class Pipe<Out = Record<string, unknown>> implements AsyncIterable<Result
     if (this.#isOpen) throw failure('ERR_BUSY', 'this pipe is iterated already');
     this.#kernel.check();
     this.#isOpen = true;
-    this.#stage(this.#kernel.chunk);
     const batches = new Batches(this.#source, this.#limit, this.#signal);
     try {
       for await (const batch of batches) yield this.#run(batch);
     } finally {
-      this.#stage(undefined);
       this.#isOpen = false;
     }
   }

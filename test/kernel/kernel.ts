@@ -261,6 +261,13 @@ kernels('gives the consumer back as it was', async () => {
     assert.is(results.seen, 5);
     break;
   }
+  pair.producer.writeBatch(trades(3));
+  for await (const results of pipe) {
+    results.message(0);
+    pair.producer.writeBatch(trades(2));
+    break;
+  }
+  assert.is.not(pair.consumer.poll().at(0)?.payload.buffer, above.chunk.buffer);
   assert.equal(
     [...kept].map(({ payload }) => Trade.read(payload).price),
     [0, 1, 2],
