@@ -19,7 +19,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { failure, wrongArgument } from '../error.ts';
 import type { KernelKind } from '../kernel/compile.ts';
-import { type Kernel, kernel } from '../kernel/kernel.ts';
+import { type Kernel, type KernelOptions, kernel } from '../kernel/kernel.ts';
 import { parseSchema, type Struct } from '../struct.ts';
 import { EXAMPLES } from './kernel-examples.ts';
 import type { Paper } from './paper.ts';
@@ -36,6 +36,8 @@ const SOURCE = 'kernel.ts';
 const SCHEMA = 'schema.json';
 const VECTORS = 'vectors.json';
 const BUILT = 'kernel.wasm';
+/** Room for the records of a test, which go through the kernel at once. */
+const VECTORS_BYTES = 1 << 26;
 
 /** Writes the files of a new kernel. Throws ERR_EXISTS when the folder is there and not empty. */
 export function newKernel(paper: Paper, folder: string, kind: KernelKind): void {
@@ -62,7 +64,7 @@ function fileOf(path: string): string {
 export async function openKernel(
   path: string,
   making: Making,
-  options: { type?: number | undefined; others?: 'skip' | 'refuse' | undefined; budget?: number | undefined } = {},
+  options: Pick<KernelOptions, 'type' | 'others' | 'budget' | 'stagingBytes'> = {},
 ): Promise<Kernel> {
   const file = fileOf(path);
   const schema = making.schema ?? join(dirname(file), SCHEMA);
@@ -138,7 +140,7 @@ export async function testKernel(
   making: Making,
   file: string | undefined,
 ): Promise<boolean> {
-  const tested = await openKernel(path, making);
+  const tested = await openKernel(path, making, { stagingBytes: VECTORS_BYTES });
   const vectors = readJson(file ?? join(dirname(fileOf(path)), VECTORS)) as Vectors;
   const records = vectors.records.map((record) => tested.record.encode(tested.record.parse(record)));
   const struct = tested.output ?? tested.record;

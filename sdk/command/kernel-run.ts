@@ -43,7 +43,8 @@ export async function kernelRun(
   if (count === 0) return;
   const signal = untilAsked();
   const from = info?.kind === 'stream' ? options.from : undefined;
-  const limit = Math.min(count, BATCH_LIMIT);
+  // What is taken is gone for others: so nothing that is not wanted, when there is an end.
+  const limit = options.take && Number.isFinite(count) ? 1 : Math.min(count, BATCH_LIMIT);
   using consumer = region.openConsumer(channel, { label: 'tailrace kernel', from, limit, signal });
   using producer = options.into === undefined ? undefined : region.openProducer(options.into, { label: running.name });
   let done = 0;
