@@ -16,7 +16,7 @@ import {
   type OrderEntryOptions,
 } from '../../sdk/exchange/client/index.ts';
 import { fetchSnapshot } from '../../sdk/exchange/client/snapshot.ts';
-import type { Role } from '../../sdk/exchange/config.ts';
+import type { ExchangeConfig, Role } from '../../sdk/exchange/config.ts';
 import { wire } from '../../sdk/index.ts';
 import { below, type Dice, dice, pick } from '../dice.ts';
 import { freePort, freeUdpPort, Place, type PlaceOptions, type USERS, until } from './place.ts';
@@ -224,9 +224,18 @@ for (const seed of [1, 2, 3]) {
   });
 }
 
-for (const [index, role] of (['gateway', 'publisher', 'shadow', 'matcher'] as const satisfies Role[]).entries()) {
-  test(`a ${role} that is killed while orders flow costs nobody anything`, async () => {
-    const { place: started, relays } = await open(20 + index, [FOUL, FAIR]);
+const KILLS = [
+  ['gateway', 'written'],
+  ['publisher', 'memory'],
+  ['shadow', 'written'],
+  ['matcher', 'memory'],
+  ['matcher', 'written'],
+  ['matcher', 'wal'],
+] as const satisfies [Role, ExchangeConfig['acknowledge']][];
+
+for (const [index, [role, acknowledge]] of KILLS.entries()) {
+  test(`a ${role} that is killed while orders flow costs nobody anything (${acknowledge})`, async () => {
+    const { place: started, relays } = await open(20 + index, [FOUL, FAIR], { acknowledge });
     await using place = started;
     await using reader = await Reader.join(place, relays[0]!);
     await using alice = await Trader.enter(place, 'alice', 30 + index);
