@@ -5,12 +5,14 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { number } from '../crew/canvas.ts';
 import { TailraceError } from '../error.ts';
-import type { Role } from '../exchange/config.ts';
+import { type Role, readConfig } from '../exchange/config.ts';
 import { Exchange } from '../exchange/exchange.ts';
+import { command, type OperatorCommand } from '../exchange/operator.ts';
 import { type PartLine, ROLES } from '../exchange/parts.ts';
 import { program } from '../exchange/program.ts';
 import { untilAsked } from './ending.ts';
 import { type Column, type Paper, printable } from './paper.ts';
+import { Misuse, whole } from './words.ts';
 
 /** What one part says of itself. */
 interface Row {
@@ -88,6 +90,39 @@ function aborted(signal: AbortSignal, ms: number): Promise<void> {
     const timer = setTimeout(end, ms);
     signal.addEventListener('abort', end, { once: true });
   });
+}
+
+/** What an operator can say in words. */
+const ORDERS: Record<string, { argument?: string; message(number: number, limits: Limits): OperatorCommand }> = {
+  halt: { message: () => ({ message: 'SetState', state: 1 }) },
+  resume: { message: () => ({ message: 'SetState', state: 0 }) },
+  kill: { argument: 'ACCOUNT', message: (account) => ({ message: 'SetKilled', isKilled: 1, account }) },
+  revive: { argument: 'ACCOUNT', message: (account) => ({ message: 'SetKilled', isKilled: 0, account }) },
+  cancel: { argument: 'ACCOUNT', message: (account) => ({ message: 'MassCancel', account }) },
+  limits: { message: (_, limits) => ({ message: 'SetLimits', ...limits }) },
+};
+
+/** Limits of the book; 0: none. All of them are set. */
+export interface Limits {
+  openOrdersMax: number;
+  quantityMax: number;
+  collarTicks: number;
+}
+
+/** Words of an operator. */
+export const OPERATOR_WORDS = Object.keys(ORDERS);
+
+/** Says something to a running exchange. */
+export async function operate(paper: Paper, config: string, names: readonly string[], limits: Limits): Promise<void> {
+  const [word = '', text] = names;
+  const order = Object.hasOwn(ORDERS, word) ? ORDERS[word] : undefined;
+  if (order === undefined) throw new Misuse(`there is no "exchange ${word}"; give ${OPERATOR_WORDS.join(', ')}`);
+  if ((order.argument === undefined) !== (text === undefined)) {
+    throw new Misuse(order.argument ? `exchange ${word} needs an ${order.argument}` : `"${text}" is too much`);
+  }
+  const account = text === undefined ? 0 : whole('ACCOUNT', text, 0)!;
+  const sequence = await command(readConfig(config).data, order.message(account, limits));
+  paper.table([{ title: 'SEQUENCE', value: () => sequence }], [{ sequence }]);
 }
 
 /** Replays a journal with the native program, whose output is this command's; false when it found something wrong. */

@@ -7,7 +7,7 @@ import { TailraceError } from '../error.ts';
 import { cat } from './cat.ts';
 import { doctor } from './doctor.ts';
 import { endWhenAsked } from './ending.ts';
-import { exchange, replay } from './exchange.ts';
+import { exchange, operate, replay } from './exchange.ts';
 import { kernelCommand } from './kernel.ts';
 import { list } from './list.ts';
 import { repair, stat, verify } from './logs.ts';
@@ -49,6 +49,11 @@ const USAGE = `tailrace: look at regions of shared memory and at logs, and mend 
   tailrace exchange                  run an exchange until interrupted, its parts in processes of their own
       --config FILE                  what it is
       --interval SECONDS             between two looks at it; 1
+  tailrace exchange halt | resume    stop trading of a running one, and go on; cancels work all the same
+  tailrace exchange kill | revive ACCOUNT   turn the kill switch of an account on or off
+  tailrace exchange cancel ACCOUNT   take all orders of an account away
+  tailrace exchange limits           set all limits; what is left out is none
+      --open-orders-max N  --quantity-max N  --collar-ticks N
   tailrace replay DIR                replay an exchange's journal
       --until SEQUENCE               the last command; all
       --hash                         print what it comes to, as JSON
@@ -89,6 +94,14 @@ const RECORD = {
   'segment-bytes': TEXT,
   'retention-days': TEXT,
   'retention-bytes': TEXT,
+} as const;
+
+const EXCHANGE = {
+  config: TEXT,
+  interval: TEXT,
+  'open-orders-max': TEXT,
+  'quantity-max': TEXT,
+  'collar-ticks': TEXT,
 } as const;
 
 const LOG_WORDS = 'give stat, verify, repair or cat, and the directory of a log';
@@ -150,9 +163,14 @@ const COMMANDS: Record<string, Command> = {
     throw new Misuse(name === undefined ? `log what? ${LOG_WORDS}` : `there is no command "log ${name}": ${LOG_WORDS}`);
   },
   async exchange(words) {
-    const { values, paper } = parse(words, { config: TEXT, interval: TEXT }, 0, 0);
+    const { values, names, paper } = parse(words, EXCHANGE, 0, 2);
     if (values.config === undefined) throw new Misuse('--config is missing; give the file that says what it is');
-    await exchange(paper, values.config, number('interval', values.interval, 1));
+    if (names.length === 0) return exchange(paper, values.config, number('interval', values.interval, 1));
+    return operate(paper, values.config, names, {
+      openOrdersMax: whole('open-orders-max', values['open-orders-max'], 0) ?? 0,
+      quantityMax: whole('quantity-max', values['quantity-max'], 0) ?? 0,
+      collarTicks: whole('collar-ticks', values['collar-ticks'], 0) ?? 0,
+    });
   },
   replay(words) {
     const options = { until: TEXT, hash: FLAG, csv: FLAG, 'from-snapshot': FLAG };
