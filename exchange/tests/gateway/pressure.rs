@@ -1,7 +1,7 @@
 //! When `orders` has no room, clients wait, and lose nothing.
 
-use super::client::{Client, framed, login};
-use super::stand::{Choices, PATIENCE, Stand};
+use super::client::{Client, Said, framed, login};
+use super::stand::{Choices, PATIENCE, Part, Stand};
 use super::witness::Witness;
 use std::io::Write;
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -99,4 +99,36 @@ fn a_flood_starves_nobody() {
     witness.end();
     let status = gateway.stop();
     assert!(status["full"].as_u64() > Some(100), "{status}");
+}
+
+#[test]
+fn who_logs_in_while_the_ring_is_full_is_let_in_and_waits() {
+    const ORDERS: u64 = 1_500;
+    let stand = Stand::new(&Choices { users: 20, order_slots: 64, ..Choices::default() });
+    let mut gateway = stand.gateway_process();
+    stand.hold(true);
+    let mut clients: Vec<_> = (0..20)
+        .map(|account| {
+            let mut client = Client::connect(gateway.address(), account);
+            let mut frames = framed(&login(account).encode());
+            frames.extend((1..=ORDERS).flat_map(|id| framed(&client.order(id))));
+            client.send_bytes(&frames);
+            assert!(matches!(client.hear(), Said::Welcome(reply) if reply.reason == 0));
+            client
+        })
+        .collect();
+    // One read of a socket, and no more.
+    let waiting = |gateway: &mut Part| gateway.line("status")["waiting"].as_u64().expect("a number");
+    for _ in 0..5 {
+        let waiting = waiting(&mut gateway);
+        assert!(waiting < 4_096, "{waiting} commands");
+    }
+    assert!(waiting(&mut gateway) > 0, "the ring is full");
+    stand.hold(false);
+    for client in &mut clients {
+        for id in 1..=ORDERS {
+            assert_eq!(client.report().client_order_id, id);
+        }
+    }
+    assert_eq!(gateway.stop()["orders_in"], 20 * ORDERS);
 }

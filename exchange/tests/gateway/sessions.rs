@@ -309,3 +309,22 @@ fn a_gateway_that_falls_behind_loses_no_reports() {
         assert_eq!((report.sequence, report.client_order_id), (id, id));
     }
 }
+
+#[test]
+fn who_sends_and_leaves_at_once_has_left() {
+    let stand = Stand::new(&Choices { users: 8, ..Choices::default() });
+    let gateway = stand.gateway_process();
+    for account in 1..=5 {
+        let mut client = Client::with(gateway.address(), &with_promise(account)).0;
+        client.prove_alive(1);
+        // Its last word, which has no answer, and its end are there together when the gateway looks.
+        gateway.signal(Signal::STOP);
+        client.beat();
+        client.leave();
+        gateway.signal(Signal::CONT);
+        let commands = || stand.commands().len();
+        until("its order is cancelled", || commands() == 2 * account as usize);
+        assert_cancelled(gateway.address(), account, 1);
+    }
+    assert_eq!(gateway.stop()["ended"]["closed"], 5);
+}
