@@ -262,15 +262,15 @@ async function shrink(from, to) {
 /**
  * Builds the modules into a folder; the recipe that worked.
  *
- * @param {string} folder @param {boolean} is_pausing
+ * @param {string} folder @param {boolean} is_pausing @param {string[]} names
  */
-export async function buildWasm(folder, is_pausing = false) {
+export async function buildWasm(folder, is_pausing = false, names = Object.keys(MODULES)) {
   const tried = [];
   const hash = sourcesHash();
   for (const [recipe, prepare] of Object.entries(RECIPES)) {
     try {
       const compiler = await prepare();
-      for (const name of Object.keys(MODULES)) {
+      for (const name of names) {
         const module = await compile(compiler, ['--features', is_pausing ? `${name},pause_points` : name]);
         const small = `${FOLDER}/${name}.wasm`;
         await shrink(module, small);

@@ -70,9 +70,7 @@ function openWasm(folder: string, why: string): Native {
     compiled.set(name, known);
     return known;
   };
-  for (const name of ['rings', 'books']) {
-    if (!existsSync(`${folder}/${name}.wasm`)) throw new Error(`there is no ${name}.wasm`);
-  }
+  if (!existsSync(`${folder}/rings.wasm`)) throw new Error('there is no rings.wasm');
   const native = wasmBackend({ module, thread: threadId + 1, pid: process.pid, maySleep: !isMainThread }, why);
   process.once('exit', closeAll);
   return native;

@@ -15,11 +15,11 @@ mod plain;
 #[cfg(loom)]
 mod stand_in;
 
-#[cfg(all(target_family = "wasm", not(loom)))]
-pub use core::sync::atomic::{AtomicBool, Ordering};
 #[cfg(not(any(loom, target_family = "wasm")))]
 #[allow(clippy::disallowed_types, reason = "this is the seam")]
 pub use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+#[cfg(all(target_family = "wasm", not(loom)))]
+pub use core::sync::atomic::{AtomicBool, Ordering};
 #[cfg(all(target_family = "wasm", not(loom)))]
 pub use plain::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 

@@ -47,10 +47,12 @@ impl<'m> Vigil<'m> {
     /// Says that somebody is about to wait; look again after it.
     pub fn arm(&self) {
         self.watcher.arm();
+        step("wait.armed");
     }
 
     /// To be called after each wait: repairs what is in the way; Ready when the handle should be told.
     pub fn after<W: World>(&mut self, region: &Linear<'_, W>, has_timed_out: bool) -> Look {
+        step("wait.woken");
         let look = self.watcher.after_sleep(region, has_timed_out);
         if look == Look::Ready {
             self.note = Some(self.watcher.take_dead_taker() || self.note == Some(true));
@@ -77,7 +79,6 @@ impl<'m> Vigil<'m> {
             }
             step("wait.sleeping");
             region.world.sleep(self.signal(), word, nap.min(left));
-            step("wait.woken");
             if self.after(region, self.word() == word) == Look::Ready {
                 return true;
             }

@@ -1,0 +1,189 @@
+/**
+ * Kill: the kill matrix in one process. A thread is ended at a named step of the protocol, in the middle of a claim, with
+ * the lock in its hands, in a wait; the others go on, and nothing that anybody was told to be written is lost.
+ *
+ * The steps are in a module that was built for this (`target/pause-wasm`); where it cannot be built, that is said.
+ */
+import { existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { buildWasm, sourcesHash, statedHash } from '../../scripts/wasm.mjs';
+import { type ChannelOptions, Region } from '../../sdk/index.ts';
+import { eventually } from '../scratch.ts';
+import { indexOf, messageOf } from './threads/messages.ts';
+import { Thread, WORD } from './threads/thread.ts';
+import type { Ask } from './threads/victim.ts';
+
+const FOLDER = fileURLToPath(new URL('../../target/pause-wasm', import.meta.url));
+const VICTIM = import.meta.resolve('./threads/victim.ts');
+/** Messages of the test itself, before and after the death; the victim's begin above. */
+const BEFORE = 12;
+const AFTER = 30;
+const VICTIMS = 1_000;
+/** No step: it sleeps in `memory.atomic.wait32`. */
+const ASLEEP = 'asleep';
+
+process.env.TAILRACE_BACKEND = 'wasm';
+process.env.TAILRACE_WASM = FOLDER;
+
+async function isBuilt(): Promise<string | undefined> {
+  const file = join(FOLDER, 'rings.wasm');
+  if (existsSync(file) && statedHash(file) === sourcesHash()) return undefined;
+  mkdirSync(FOLDER, { recursive: true });
+  try {
+    await buildWasm(FOLDER, true, ['rings']);
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+interface Job {
+  step: string;
+  channel: 'queue' | 'stream' | 'exclusive';
+  asks: Ask[];
+  /** Somebody was ended before, in the middle of this; the victim finds it. */
+  before?: { step: string; asks: Ask[] };
+}
+
+const CHANNELS: Record<Job['channel'], ChannelOptions> = {
+  queue: { capacity: 256 },
+  stream: { kind: 'stream', capacity: 256, gated: true },
+  exclusive: { capacity: 256, exclusiveProducer: true },
+};
+
+const write = (size: number): Ask[] => [{ op: 'write', first: VICTIMS, count: 60, size }];
+const take: Ask[] = [{ op: 'read', isTaking: true }];
+const dyingTaker = { step: 'take.read', asks: take };
+
+function jobs(steps: string, channel: Job['channel'], asks: Ask[], before?: Job['before']): Job[] {
+  return steps.split(' ').map((step) => ({ step, channel, asks, ...(before && { before }) }));
+}
+
+const JOBS: Job[] = [
+  ...jobs(
+    'write.looked write.trying write.claimed write.writing write.publish write.filled write.published',
+    'queue',
+    write(64),
+  ),
+  ...jobs('write.publish', 'queue', write(2_500)),
+  ...jobs('write.rewriting write.publish', 'stream', write(64)),
+  ...jobs('write.claimed write.publish', 'exclusive', write(64)),
+  ...jobs('wake.seen wake.swapped wake.signalled', 'queue', write(64)),
+  ...jobs('take.looked take.trying take.claimed take.taking take.read take.release take.released', 'queue', take),
+  ...jobs('take.inherited heir.locked heir.planned heir.taking', 'queue', take, dyingTaker),
+  ...jobs('stream.copy stream.copied stream.moved', 'stream', [{ op: 'read', isTaking: false }]),
+  ...jobs('wait.armed wait.woken', 'queue', take),
+  ...jobs(`wait.sleeping ${ASLEEP}`, 'queue', [{ op: 'sleep' }]),
+  ...jobs('join.locked join.joining join.filled join.done', 'queue', [{ op: 'open', as: 'consumer' }]),
+  ...jobs('join.role', 'exclusive', [{ op: 'open', as: 'producer' }]),
+  ...jobs('join.live', 'stream', [{ op: 'open', as: 'consumer' }]),
+  ...jobs('close.role close.state', 'queue', [{ op: 'open', as: 'consumer' }, { op: 'close' }]),
+];
+
+/** One trial: what the test's own reader got, and what was promised. */
+class Trial implements Disposable {
+  readonly region = Region.memory({ limitBytes: 4 << 20 });
+  readonly #seen = new Map<number, { plain: number; again: number }>();
+  readonly #threads: Thread[] = [];
+  readonly #job: Job;
+
+  constructor(job: Job) {
+    this.#job = job;
+    this.region.createChannel('c', CHANNELS[job.channel]);
+  }
+
+  start(step: string, asks: Ask[]): Thread {
+    const thread = new Thread(this.region, VICTIM, { step, asks });
+    this.#threads.push(thread);
+    return thread;
+  }
+
+  async play(): Promise<void> {
+    const { step, channel, asks, before } = this.#job;
+    using consumer = this.region.openConsumer('c', channel === 'stream' ? { from: 'oldest' } : {});
+    let producer = channel === 'exclusive' ? undefined : this.region.openProducer('c');
+    for (let index = 0; index < BEFORE; index += 1) producer?.write(messageOf(index, 64));
+    if (before) await this.#die(before.step, before.asks);
+    const isWaking = step.startsWith('wake.');
+    const isSleeping = step === 'wait.sleeping' || step === ASLEEP;
+    if (isWaking || isSleeping) while (consumer.poll().length > 0);
+    const waiting = isWaking ? consumer.wait({ timeoutMs: 10_000 }) : undefined;
+    const victim = await this.#die(step, asks);
+    await waiting;
+    producer ??= this.region.openProducer('c');
+    for (let index = BEFORE; index < BEFORE + AFTER; index += 1) {
+      await producer.send(messageOf(index, 64), { timeoutMs: 5_000 });
+    }
+    const wanted = this.#wanted(victim, isWaking || isSleeping || channel === 'exclusive' ? BEFORE : 0);
+    await this.#readUntil(consumer, wanted);
+    this.#judge(victim);
+    producer.close();
+    this.region.unblock();
+    await eventually(() => this.region.stats().participants.length === 1);
+  }
+
+  async #die(step: string, asks: Ask[]): Promise<Thread> {
+    const thread = this.start(step, asks);
+    await thread.until(step === ASLEEP ? WORD.ready : WORD.step);
+    if (step === ASLEEP) await sleep(50);
+    await thread.end();
+    return thread;
+  }
+
+  /** What must have been read by now: by the test, or by the victim that said so. */
+  #wanted(victim: Thread, first: number): number[] {
+    const own = Array.from({ length: BEFORE + AFTER - first }, (_, index) => first + index);
+    const its = Array.from({ length: victim.written }, (_, index) => VICTIMS + index);
+    const isRead = (index: number) => this.#job.channel !== 'stream' && this.#threads.some((one) => one.hasRead(index));
+    return [...own, ...its].filter((index) => !isRead(index));
+  }
+
+  async #readUntil(consumer: ReturnType<Region['openConsumer']>, wanted: number[]): Promise<void> {
+    const end = performance.now() + 5_000;
+    while (wanted.some((index) => !this.#seen.has(index))) {
+      const missing = wanted.filter((index) => !this.#seen.has(index));
+      assert.ok(performance.now() < end, `${missing.length} messages never came: ${missing.slice(0, 8)}`);
+      await consumer.wait({ timeoutMs: 50 });
+      for (const message of consumer.poll()) {
+        const seen = this.#seen.get(indexOf(message)) ?? { plain: 0, again: 0 };
+        if (message.redelivered) seen.again += 1;
+        else seen.plain += 1;
+        this.#seen.set(indexOf(message), seen);
+      }
+    }
+  }
+
+  #judge(victim: Thread): void {
+    const { counters } = this.region.channels()[0]!;
+    assert.is(counters.corrupt, 0);
+    assert.is(counters.unattributed, 0);
+    for (const [index, { plain }] of this.#seen) {
+      const before = this.#job.channel !== 'stream' && victim.hasRead(index) ? 1 : 0;
+      assert.ok(plain + before <= 1, `message ${index} was delivered twice, and not flagged`);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.region.close();
+  }
+}
+
+const kill = suite('kill of threads');
+const missing = await isBuilt();
+
+for (const job of JOBS) {
+  const found = job.before ? ' after another death' : '';
+  const name = `${job.step} on a ${job.channel}${found}, in ${job.asks.map(({ op }) => op).join(' and ')}`;
+  if (missing) kill.skip(`${name}: ${missing}`);
+  else
+    kill(name, async () => {
+      using trial = new Trial(job);
+      await trial.play();
+    });
+}
+
+kill.run();

@@ -1,0 +1,67 @@
+/**
+ * Thread: a worker that runs a program over a shared region, and what it and the test tell each other in shared words, so
+ * that nothing which it said is lost when it is ended.
+ */
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
+import type { Region, SharedRegion } from '../../../sdk/index.ts';
+
+const TSX = import.meta.resolve('tsx/esm/api');
+
+/** Words that a thread and its test share. */
+export const WORD = { step: 0, written: 1, ready: 2, count: 8 } as const;
+/** Messages that a thread can say to have read. */
+export const INDEX_MAX = 4_096;
+
+/** What a program finds as its data, beside what it is told. */
+export interface Given {
+  shared: SharedRegion;
+  words: SharedArrayBuffer;
+}
+
+/** A worker, and what it said. */
+export class Thread {
+  readonly worker: Worker;
+  readonly words: Int32Array;
+  failure: unknown;
+
+  constructor(region: Region, program: string, told: object) {
+    const buffer = new SharedArrayBuffer((WORD.count + INDEX_MAX) * 4);
+    const given: Given = { ...told, shared: region.share(), words: buffer };
+    const code = `import(${JSON.stringify(TSX)}).then((tsx) => { tsx.register(); return import(${JSON.stringify(program)}); })`;
+    this.words = new Int32Array(buffer);
+    this.worker = new Worker(code, { eval: true, workerData: given, execArgv: [] });
+    this.worker.on('error', (error) => {
+      this.failure = error;
+    });
+    region.attach(this.worker);
+  }
+
+  /** How many messages it was told to have written. */
+  get written(): number {
+    return Atomics.load(this.words, WORD.written);
+  }
+
+  /** Whether it said that it had read a message. */
+  hasRead(index: number): boolean {
+    return Atomics.load(this.words, WORD.count + index) > 0;
+  }
+
+  /** Waits until a word is set; fails when the thread does, or after twenty seconds. */
+  async until(word: number): Promise<void> {
+    const end = performance.now() + 20_000;
+    while (Atomics.load(this.words, word) === 0) {
+      if (this.failure !== undefined) throw this.failure;
+      if (performance.now() > end) throw new Error('the thread never came there');
+      await sleep(2);
+    }
+  }
+
+  /** Ends it wherever it is. */
+  async end(): Promise<void> {
+    const exit = once(this.worker, 'exit');
+    await this.worker.terminate();
+    await exit;
+  }
+}
