@@ -82,3 +82,42 @@ impl Drop for Bell {
         }
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use mio::{Events, Poll, Token};
+    use tailrace_core::region::{ChannelOptions, ConsumerOptions, CreateOptions, HandleOptions, Region};
+
+    #[test]
+    fn it_rings_once_for_what_it_was_asked_for() {
+        let folder = tempfile::tempdir_in("/dev/shm").expect("a folder");
+        let region = Region::create(folder.path().join("region"), &CreateOptions::default()).expect("a region");
+        region.create_channel("c", &ChannelOptions::default()).expect("a channel");
+        let mut producer = region.open_producer("c", &HandleOptions::default()).expect("a producer");
+        let mut consumer = region.open_consumer("c", &ConsumerOptions::default()).expect("a consumer");
+        let mut poll = Poll::new().expect("a poll");
+        let mut events = Events::with_capacity(8);
+        let waker = Waker::new(poll.registry(), Token(7)).expect("a waker");
+        let bell = Bell::start(consumer.watch(), waker).expect("a thread");
+        let mut rings = |most: u64| {
+            poll.poll(&mut events, Some(Duration::from_millis(most))).expect("to wait");
+            events.iter().filter(|event| event.token() == Token(7)).count()
+        };
+        for _ in 0..3 {
+            assert!(producer.write(b"x", 0).expect("to write"));
+            assert_eq!(rings(30), 0, "nobody has asked");
+            bell.ask();
+            assert_eq!(rings(10_000), 1, "something is there already");
+            assert_eq!(rings(30), 0, "it has rung");
+            assert_eq!(consumer.poll(8).expect("to read").iter().count(), 1);
+            bell.ask();
+            bell.ask();
+            assert_eq!(rings(30), 0, "nothing is there");
+            assert!(producer.write(b"x", 0).expect("to write"));
+            assert_eq!(rings(10_000), 1, "something has come");
+            assert_eq!(consumer.poll(8).expect("to read").iter().count(), 1);
+        }
+        drop(bell);
+    }
+}
