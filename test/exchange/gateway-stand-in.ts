@@ -62,6 +62,8 @@ export class GatewayStandIn {
   /** Answers by account and id, rejections too. */
   readonly #answers = new Map<string, Told>();
   readonly #last = new Map<number, bigint>();
+  /** The highest id that came, by account: it counts as known, whatever became of it. */
+  readonly #sent = new Map<number, bigint>();
   #port = 0;
 
   private constructor(engine: Engine, users: readonly StandInUser[]) {
@@ -140,7 +142,7 @@ export class GatewayStandIn {
     const next = BigInt(kept.length + 1);
     const wanted = login.nextReport === 0n || login.nextReport > next ? next : login.nextReport;
     const first = wanted > this.firstKept ? wanted : this.firstKept;
-    const lastClientOrderId = this.#last.get(account) ?? 0n;
+    const lastClientOrderId = this.#sent.get(account) ?? 0n;
     session.send(wire.encode({ message: 'LoginReply', account, lastClientOrderId, nextReport: first }));
     for (const { payload } of kept.slice(Number(first) - 1)) this.#tell(session, payload);
   }
@@ -165,7 +167,9 @@ export class GatewayStandIn {
       return;
     }
     const fate = this.fate(command, { cut: () => session.socket.destroy() });
-    if (fate !== 'lose') this.apply([command], fate === 'tell');
+    if (fate === 'lose') return;
+    if (id !== undefined && id > (this.#sent.get(account) ?? 0n)) this.#sent.set(account, id);
+    this.apply([command], fate === 'tell');
   }
 
   #repeat(session: Session, account: number, id: bigint): void {
@@ -189,7 +193,10 @@ export class GatewayStandIn {
         const { account, clientOrderId, sequence } = report;
         const key = `${account} ${clientOrderId}`;
         if (!this.#answers.has(key)) this.#answers.set(key, report);
-        if (id === clientOrderId && sequence > 0n && id > (this.#last.get(account) ?? 0n)) this.#last.set(account, id);
+        if (id === clientOrderId && sequence > 0n && id > (this.#last.get(account) ?? 0n)) {
+          this.#last.set(account, id);
+          if (id > (this.#sent.get(account) ?? 0n)) this.#sent.set(account, id);
+        }
         if (!isTold) continue;
         for (const session of this.#sessions) if (session.account === account) this.#tell(session, report.payload);
       }

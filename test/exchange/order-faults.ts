@@ -74,6 +74,22 @@ test('a rejection that was on its way when the connection broke is had by asking
   scene.isWhole();
 });
 
+test('the last command is asked about when nothing that was kept answers it', async () => {
+  await using scene = await new Scene().begin();
+  const { client, gateway } = scene;
+  client.newOrder(buy(100));
+  await scene.settles();
+  gateway.fate = (_, session) => {
+    session.cut();
+    gateway.fate = () => 'tell';
+    return 'silent';
+  };
+  client.newOrder(buy(101, 0));
+  await scene.settles();
+  assert.equal(scene.words, ['accepted 1', 'rejected 2 ZERO_QUANTITY']);
+  assert.is(client.counters.resent, 1);
+});
+
 test('a refusal for the rate is an answer to a new command, and none to a question', async () => {
   await using scene = await new Scene().begin();
   const { client, gateway } = scene;
