@@ -56,7 +56,7 @@ const FILTER_STEP = `
       kept += user.filter(changetype<Record>(pointer)) ? 1 : 0;
       pointer += stride;
       index += 1;`;
-/** Four records a turn, for a turn has its price: its budget is a fifth of what one comparison takes. */
+/** Four records a turn, for a turn has its price: its budget takes a third of what one comparison does. */
 const FILTER_LOOP = `
     let index: u32 = 0;
     while (index + 4 <= count) {${FILTER_STEP.repeat(4)}

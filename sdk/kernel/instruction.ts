@@ -17,7 +17,6 @@ export const OP = {
   RETURN: 0x0f,
   CALL: 0x10,
   CALL_INDIRECT: 0x11,
-  DROP: 0x1a,
   LOCAL_GET: 0x20,
   LOCAL_SET: 0x21,
   LOCAL_TEE: 0x22,
