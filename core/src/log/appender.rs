@@ -13,11 +13,14 @@ use super::record::Record;
 use super::segment::HEADER;
 use super::spare::Spares;
 use super::state::State;
-use super::storage::{LogFile, Storage};
+use super::storage::{LogFile, MappedFile, Storage};
 use crate::error::{Error, OUTCOME_UNKNOWN, Result};
 use crate::sync::{AtomicU64, Ordering};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
+
+/// Longer batches are written, though the segment is in memory: one system call costs less than many page faults.
+const STORED_MAX: usize = 4_096;
 
 /// The batch that is being filled.
 #[derive(Debug)]
@@ -42,6 +45,8 @@ impl Queue {
 #[derive(Debug)]
 pub(super) struct Writing {
     pub file: Arc<dyn LogFile>,
+    /// The same in memory, if batches are stored there.
+    pub mapped: Option<Box<dyn MappedFile>>,
     /// Offset of the next frame.
     pub offset: u64,
     /// Where sequences are in the segment; best effort.
@@ -55,6 +60,16 @@ pub(super) struct Writing {
     /// Sequence and timestamp of the newest record.
     pub newest: (u64, u64),
     pub is_started: bool,
+}
+
+impl Writing {
+    /// Writes frames where the next one goes.
+    fn put(&self, frames: &[u8]) -> io::Result<()> {
+        match &self.mapped {
+            Some(mapped) if frames.len() <= STORED_MAX && mapped.store(frames, self.offset) => Ok(()),
+            _ => self.file.write_at(frames, self.offset),
+        }
+    }
 }
 
 /// What all clones of a log and its threads share.
@@ -155,7 +170,7 @@ impl Appender {
         }
         writing.batch.finish(self.commit(writing.origin));
         let bytes = writing.batch.written();
-        writing.file.write_at(bytes, writing.offset).map_err(|cause| self.fatal("writing a batch", &cause))?;
+        writing.put(bytes).map_err(|cause| self.fatal("writing a batch", &cause))?;
         let (first, timestamp_max) = writing.batch.first();
         writing.index.note(first, timestamp_max, writing.offset);
         writing.offset += bytes.len() as u64;
@@ -183,11 +198,16 @@ impl Appender {
             let mut frame = [0; COMMIT];
             let commit = Commit { first_sequence: sequence + 1, ..self.commit(writing.origin) };
             encode_commit(&mut frame, sequence, timestamp_ns, &commit);
-            writing.file.write_at(&frame, writing.offset).map_err(|cause| self.fatal("sealing", &cause))?;
+            writing.put(&frame).map_err(|cause| self.fatal("sealing", &cause))?;
             writing.offset += COMMIT as u64;
         }
         self.state.set_sealed();
         Ok(())
+    }
+
+    /// A segment in memory, if it is to be there and can be.
+    pub fn mapped(storage: &dyn Storage, options: &LogOptions, name: &str, bytes: u64) -> Option<Box<dyn MappedFile>> {
+        if options.is_mapped { storage.map(name, bytes).ok().flatten() } else { None }
     }
 
     /// The oldest sequence that is kept.

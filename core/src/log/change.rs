@@ -82,6 +82,7 @@ impl Appender {
         renamed.map_err(|cause| self.fatal("naming a segment", &cause))?;
         self.storage.sync_names().map_err(|cause| self.fatal("syncing the name of a segment", &cause))?;
         self.spares.forget();
+        writing.mapped = Self::mapped(&*self.storage, &self.options, &name_of(first_sequence), spare.bytes);
         writing.file = spare.file;
         writing.index = IndexWriter::begin(&*self.storage, first_sequence);
         writing.offset = HEADER as u64;

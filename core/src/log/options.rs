@@ -42,6 +42,10 @@ pub struct LogOptions {
     /// Whether an append leaves it to the log's thread to sync, and to wake those who follow the log: every 10 ms while
     /// something is written. Who waits for durability waits that much longer.
     pub is_lazy: bool,
+    /// Whether short batches are stored through a mapping of the segment, whose storage is there before: no system call,
+    /// but a page fault for each page. Only for file systems that write in place, as ext4, xfs and tmpfs do: one that looks
+    /// for new storage at every write (btrfs, overlays of it) kills the process when it finds none.
+    pub is_mapped: bool,
     /// Whether the directory and the log are made when they are not there.
     pub create: bool,
     /// Which channel is recorded; zeros without one.
@@ -62,6 +66,7 @@ impl Default for LogOptions {
             mode: 0o600,
             compress: false,
             is_lazy: false,
+            is_mapped: false,
             create: true,
             origin: Origin::default(),
             retention_days: None,
@@ -99,6 +104,7 @@ impl fmt::Debug for LogOptions {
             .field("mode", &format_args!("{:o}", self.mode))
             .field("compress", &self.compress)
             .field("is_lazy", &self.is_lazy)
+            .field("is_mapped", &self.is_mapped)
             .field("create", &self.create)
             .field("origin", &self.origin)
             .field("retention_days", &self.retention_days)

@@ -7,6 +7,7 @@
 use crate::os::fork::{self, Place};
 use crate::os::mapping::Mapping;
 use crate::os::{self, Access, Descriptor};
+use crate::sync::{AtomicU64, Ordering};
 use crate::views::InMemory;
 use std::any::Any;
 use std::fmt::Debug;
@@ -64,6 +65,14 @@ pub trait Storage: Send + Sync + Debug {
     /// `NotFound`, and the file system's.
     fn tail(&self, is_writable: bool) -> io::Result<Arc<dyn TailPage>>;
 
+    /// The first `bytes` of a file in memory, for its writer; none where that is not possible.
+    ///
+    /// # Errors
+    /// The file system's.
+    fn map(&self, _name: &str, _bytes: u64) -> io::Result<Option<Box<dyn MappedFile>>> {
+        Ok(None)
+    }
+
     /// The lock on one byte of the file `lock`, until the answer is dropped; none when another description has it.
     ///
     /// # Errors
@@ -120,6 +129,12 @@ pub trait LogFile: Send + Sync + Debug {
 
     /// Says that these bytes will be read soon; best effort.
     fn read_ahead(&self, _offset: u64, _length: u64) {}
+}
+
+/// A file in memory, for as long as its writer keeps it.
+pub trait MappedFile: Send + Sync + Debug {
+    /// Stores bytes, a multiple of 8, at an offset that is one too; false, and nothing is stored: they lie beyond its end.
+    fn store(&self, bytes: &[u8], offset: u64) -> bool;
 }
 
 /// The page `tail`, for as long as somebody keeps it.
@@ -243,6 +258,11 @@ impl Storage for Disk {
         Ok(Arc::new(MappedTail(Mapping::new(&descriptor, bytes, access)?)))
     }
 
+    fn map(&self, name: &str, bytes: u64) -> io::Result<Option<Box<dyn MappedFile>>> {
+        let descriptor = os::open(&self.at(name), Access::Write)?;
+        Ok(Some(Box::new(MappedSegment { mapping: Mapping::new(&descriptor, bytes, Access::Write)?, bytes })))
+    }
+
     fn try_lock(&self, byte: u64) -> io::Result<Option<Box<dyn Any + Send + Sync>>> {
         let registered = fork::open_registered(|| {
             self.lock_file(Access::Write).map_err(|cause| os::refused("opening the log's lock file", cause))
@@ -305,6 +325,29 @@ impl LogFile for File {
     }
 }
 
+// SAFETY: a word takes any value.
+unsafe impl InMemory for AtomicU64 {}
+
+#[derive(Debug)]
+struct MappedSegment {
+    mapping: Mapping,
+    bytes: u64,
+}
+
+impl MappedFile for MappedSegment {
+    fn store(&self, bytes: &[u8], offset: u64) -> bool {
+        let (words, []) = bytes.as_chunks::<8>() else { return false };
+        if offset % 8 != 0 || offset.checked_add(bytes.len() as u64).is_none_or(|end| end > self.bytes) {
+            return false;
+        }
+        for (place, word) in self.mapping.views::<AtomicU64>(offset, words.len()).iter().zip(words) {
+            // sync: log-tail-written. Relaxed; the Release comes later, and nothing is believed without its COMMIT.
+            place.store(u64::from_le_bytes(*word).to_le(), Ordering::Relaxed);
+        }
+        true
+    }
+}
+
 // SAFETY: log/layout.rs makes it of atomics, of bytes and of padding, all of which take any value.
 unsafe impl InMemory for LogTail {}
 
@@ -354,6 +397,24 @@ mod tests {
         assert!(disk.try_lock(1).expect("asked").is_some(), "another byte");
         drop(held);
         assert!(disk.try_lock(0).expect("asked").is_some());
+    }
+
+    #[test]
+    fn what_is_stored_in_a_mapped_file_is_in_the_file() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let disk = Disk::open(directory.path(), 0o600).expect("opened");
+        let file = disk.create("file").expect("made");
+        file.write_at(&[1; 10_000], 0).expect("written");
+        let mapped = disk.map("file", 10_000).expect("mapped").expect("possible here");
+        let bytes: Vec<u8> = (0..64).collect();
+        assert!(mapped.store(&bytes, 4_072));
+        for (length, offset) in [(63, 0), (64, 4), (64, 9_944), (64, u64::MAX - 7)] {
+            assert!(!mapped.store(&bytes[..length], offset), "{length} at {offset}");
+        }
+        let mut read = [0; 72];
+        file.read_at(&mut read, 4_068).expect("read");
+        assert_eq!((&read[..4], &read[4..68], &read[68..]), (&[1; 4][..], &bytes[..], &[1; 4][..]));
+        file.sync_data().expect("synced");
     }
 
     #[test]

@@ -123,6 +123,7 @@ impl Log {
                 timestamp_max: end.newest_ns,
             }),
             writing: Mutex::new(Writing {
+                mapped: Appender::mapped(&*storage, options, &end.segment.name, end.segment.bytes),
                 file: end.file,
                 index,
                 offset: end.offset,

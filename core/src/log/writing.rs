@@ -254,6 +254,32 @@ fn a_lazy_log_is_synced_while_something_is_written_and_when_nothing_is() {
 }
 
 #[test]
+fn a_mapped_log_is_the_same_log() {
+    let [mapped, written] = [true, false].map(|is_mapped| {
+        let (directory, _storage) = directory();
+        let log = Log::open(directory.path(), &LogOptions { is_mapped, ..small() }).expect("opened");
+        for round in 1..=2_000_usize {
+            let payload = vec![round as u8; round * 7 % 300];
+            let many = vec![of(&payload); if round % 50 == 0 { 40 } else { 1 + round % 3 }];
+            log.append(&many).expect("written");
+            if round % 100 == 0 {
+                log.append_durable(&[of(&[round as u8; 5_000])]).expect("durable");
+            }
+        }
+        log.append(&[of(&vec![1; 2 * SEGMENT_BYTES_MIN as usize])]).expect("a segment that is made longer");
+        log.append(&[of(&[2])]).expect("the next one");
+        drop(log);
+        let verified = verify(directory.path(), None).expect("whole");
+        let log = Log::open(directory.path(), &LogOptions { is_mapped, ..small() }).expect("opened again");
+        let last = log.append_durable(&[of(&[3])]).expect("durable");
+        log.close().expect("closed");
+        assert_eq!(verify(directory.path(), None).expect("whole").last_sequence, last);
+        (verified.records, verified.batches, verified.last_sequence, last)
+    });
+    assert_eq!(mapped, written);
+}
+
+#[test]
 fn a_seal_always_has_room() {
     let (directory, storage) = directory();
     let log = Log::open(directory.path(), &small()).expect("opened");

@@ -47,11 +47,12 @@ impl Streams {
         made.map_err(|cause| Error::os(Code::IO, format_args!("making {}", config.data.display()), cause))?;
         let region = open_region(config)?;
         open_journal(config)?;
+        let is_mapped = writes_in_place(&config.data);
         let options = RecorderOptions { label: "matcher".into(), ..RecorderOptions::default() };
         let clerk = |stream: &str, batch_slots| {
             // Only at level wal somebody waits for the disk, and only for the journal's.
             let is_lazy = stream != "orders" || config.acknowledge != Acknowledge::Wal;
-            let log = LogOptions { is_lazy, segment_bytes: config.segment_bytes, ..LogOptions::default() };
+            let log = LogOptions { is_lazy, is_mapped, segment_bytes: config.segment_bytes, ..LogOptions::default() };
             let (path, options) = (config.log(stream), RecorderOptions { batch_slots, log, ..options.clone() });
             let opened = match storages {
                 None => Clerk::open(&region, stream, path, &options),
@@ -111,6 +112,12 @@ impl Streams {
             taken.record()?;
         }
     }
+}
+
+/// Whether the folder's file system keeps the storage that a file has: then its logs can be written in memory.
+fn writes_in_place(folder: &Path) -> bool {
+    // ext4, xfs, tmpfs.
+    rustix::fs::statfs(folder).is_ok_and(|about| [0xEF53, 0x5846_5342, 0x0102_1994].contains(&about.f_type))
 }
 
 fn of_stream(stream: &str, error: Error) -> Error {
