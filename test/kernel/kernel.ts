@@ -21,7 +21,7 @@ import {
   wire,
   wireStruct,
 } from '../../sdk/index.ts';
-import { failureOf, Pair } from '../scratch.ts';
+import { failureOf, isWasm, onFile, Pair } from '../scratch.ts';
 
 const kernels = suite('kernel');
 
@@ -166,11 +166,11 @@ kernels('runs over batches from anywhere, of any length', async () => {
   assert.is(above.run(batch).length, 163);
   assert.is(above.run(batch.after(490)).length, 3);
   assert.is(above.run(pair.consumer.poll(0 + 1)).length, 0);
-  const large = await failureOf(() => above.run(pair.consumer.poll(2_000)));
+  const large = await failureOf(() => above.apply(Buffer.concat(trades(3_000))));
   assert.is(large.code, 'ERR_TOO_LARGE');
   assert.is(above.ended, undefined);
-  using empty = pair.region.openConsumer('c');
-  assert.is(above.run(empty.poll()).length, 0);
+  while (pair.consumer.poll().length > 0);
+  assert.is(above.run(pair.consumer.poll()).length, 0);
 });
 
 kernels('is given the messages that are for it', async () => {
@@ -280,13 +280,14 @@ kernels('takes batches of thousands, in place', async () => {
   using pair = pairOf({ kind: 'stream', capacity: 16_384 }, { limit: 8_192 });
   pair.producer.writeBatch(trades(8_000));
   for await (const kept of pair.consumer.pipe(above)) {
-    assert.is(kept.seen, 8_000);
+    // A claim of the WebAssembly backend has 1,024 messages at most.
+    assert.is(kept.seen, isWasm ? 1_024 : 8_000);
     assert.is(kept.message(0)?.payload.buffer, above.chunk.buffer);
     break;
   }
 });
 
-kernels('goes over a log', async () => {
+onFile(kernels)('goes over a log', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'tailrace-kernel-'));
   try {
     {
