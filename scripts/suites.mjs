@@ -28,6 +28,30 @@ const PATIENCE = new Map([
   ['test/kill.ts', 40],
 ]);
 
+/** Files whose tests run on both backends, as far as they need no file. */
+const PORTABLE = [
+  'test/batch.ts',
+  'test/book-rival.ts',
+  'test/book.ts',
+  'test/consumer.ts',
+  'test/iteration.ts',
+  'test/kernel/kernel.ts',
+  'test/kernel/limits.ts',
+  'test/kernel/twin.ts',
+  'test/kernel/vectors.ts',
+  'test/message.ts',
+  'test/mold.ts',
+  'test/producer.ts',
+  'test/region.ts',
+  'test/struct.ts',
+  'test/vectors-log.ts',
+  'test/vectors.ts',
+  'test/waiting.ts',
+  'test/worker.ts',
+];
+
+const BACKENDS = ['native', 'wasm'];
+
 /** Fat optimisation makes the builds of models slow and finds nothing. */
 const QUICK_RELEASE = { CARGO_PROFILE_RELEASE_LTO: 'off', CARGO_PROFILE_RELEASE_CODEGEN_UNITS: '16' };
 
@@ -61,6 +85,7 @@ const STATIC = [
     runner: 'check',
     command: ['cargo', 'run', '-p', 'tailrace-gen', '--locked', '--quiet', '--', '--check'],
   },
+  { name: 'wasm modules', runner: 'check', command: [process.execPath, 'scripts/wasm.mjs', '--check'] },
   { name: 'biome', runner: 'check', command: [`${BIN}/biome`, 'ci', '--error-on-warnings', '.'] },
   { name: 'tsc', runner: 'check', command: [`${BIN}/tsc`] },
   { name: 'ruff', runner: 'check', command: [`${PYTHON_BIN}/ruff`, 'check'] },
@@ -136,6 +161,17 @@ const RUST = [
 /** @type {Suite[]} */
 const PYTHON = [{ name: 'pytest', runner: 'pytest', command: [python, '-m', 'pytest'], folder: 'python' }];
 
+/** @param {string} file @param {string} [backend] @returns {Suite} */
+function uvuFile(file, backend) {
+  return {
+    name: backend ? `${file} on ${backend}` : file,
+    runner: 'uvu',
+    command: [process.execPath, '--import', 'tsx', file],
+    minutes: PATIENCE.get(file) ?? 10,
+    ...(backend && { environment: { TAILRACE_BACKEND: backend } }),
+  };
+}
+
 /** @returns {Suite[]} */
 function uvuFiles() {
   return readdirSync(`${root}test`, { recursive: true, encoding: 'utf8' })
@@ -143,12 +179,7 @@ function uvuFiles() {
     .map((file) => `test/${file}`)
     .filter((file) => /^import .* from 'uvu';$/m.test(readFileSync(`${root}${file}`, 'utf8')))
     .sort((one, other) => (PATIENCE.get(one) ?? 0) - (PATIENCE.get(other) ?? 0) || one.localeCompare(other))
-    .map((file) => ({
-      name: file,
-      runner: 'uvu',
-      command: [process.execPath, '--import', 'tsx', file],
-      minutes: PATIENCE.get(file) ?? 10,
-    }));
+    .flatMap((file) => (PORTABLE.includes(file) ? BACKENDS.map((backend) => uvuFile(file, backend)) : [uvuFile(file)]));
 }
 
 /** Every suite. Those that take minutes come last, so that a wrong comma is known soon. */

@@ -124,16 +124,31 @@ function answer(program, ...words) {
   }
 }
 
+/** Writes a file, unless it says that already: cargo goes by dates. @param {string} file @param {string} text */
+function put(file, text) {
+  if (existsSync(file) && readFileSync(file, 'utf8') === text) return;
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, text);
+}
+
 /** Copies what is compiled. */
 function stage() {
-  rmSync(STAGE, { recursive: true, force: true });
+  const wanted = new Set([...sources(), 'Cargo.toml']);
+  if (existsSync(STAGE)) {
+    for (const entry of readdirSync(STAGE, { recursive: true, withFileTypes: true })) {
+      const file = `${entry.parentPath ?? entry.path}/${entry.name}`;
+      if (entry.isFile() && !wanted.has(file.slice(STAGE.length + 1))) rmSync(file);
+    }
+  }
   for (const file of sources()) {
-    mkdirSync(dirname(`${STAGE}/${file}`), { recursive: true });
     const text = readFileSync(`${root}${file}`, 'utf8');
-    writeFileSync(`${STAGE}/${file}`, file.endsWith('.rs') ? text.replaceAll('#[inline(always)]', '#[inline]') : text);
+    // cargo strikes out of its lock what is not compiled here.
+    mkdirSync(STAGE, { recursive: true });
+    if (file === 'Cargo.lock') writeFileSync(`${STAGE}/${file}`, text);
+    else put(`${STAGE}/${file}`, file.endsWith('.rs') ? text.replaceAll('#[inline(always)]', '#[inline]') : text);
   }
   const workspace = readFileSync(`${root}Cargo.toml`, 'utf8');
-  writeFileSync(`${STAGE}/Cargo.toml`, workspace.replace(/^members = .*$/m, 'members = ["core", "bindings/wasm"]'));
+  put(`${STAGE}/Cargo.toml`, workspace.replace(/^members = .*$/m, 'members = ["core", "bindings/wasm"]'));
 }
 
 /** @param {string} linker */

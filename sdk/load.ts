@@ -70,7 +70,8 @@ function openWasm(folder: string, why: string): Native {
     compiled.set(name, known);
     return known;
   };
-  if (!existsSync(`${folder}/rings.wasm`)) throw new Error('there is no rings.wasm');
+  // A module that is broken is found now, when there is something else to try.
+  module('rings');
   const native = wasmBackend({ module, thread: threadId + 1, pid: process.pid, maySleep: !isMainThread }, why);
   process.once('exit', closeAll);
   return native;

@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { buildWasm, sourcesHash, statedHash } from '../../scripts/wasm.mjs';
-import { type ChannelOptions, Region } from '../../sdk/index.ts';
+import { type ChannelOptions, type Consumer, Region } from '../../sdk/index.ts';
 import { eventually } from '../scratch.ts';
 import { indexOf, messageOf } from './threads/messages.ts';
 import { Thread, WORD } from './threads/thread.ts';
@@ -120,10 +120,14 @@ class Trial implements Disposable {
     }
     const wanted = this.#wanted(victim, isWaking || isSleeping || channel === 'exclusive' ? BEFORE : 0);
     await this.#readUntil(consumer, wanted);
-    this.#judge(victim);
     producer.close();
-    this.region.unblock();
-    await eventually(() => this.region.stats().participants.length === 1);
+    await eventually(() => {
+      // What the victim had read and not released is still to be read again.
+      this.#read(consumer);
+      this.region.unblock();
+      return this.region.stats().participants.length === 1;
+    });
+    this.#judge(victim);
   }
 
   async #die(step: string, asks: Ask[]): Promise<Thread> {
@@ -142,18 +146,22 @@ class Trial implements Disposable {
     return [...own, ...its].filter((index) => !isRead(index));
   }
 
-  async #readUntil(consumer: ReturnType<Region['openConsumer']>, wanted: number[]): Promise<void> {
+  async #readUntil(consumer: Consumer, wanted: number[]): Promise<void> {
     const end = performance.now() + 5_000;
     while (wanted.some((index) => !this.#seen.has(index))) {
       const missing = wanted.filter((index) => !this.#seen.has(index));
       assert.ok(performance.now() < end, `${missing.length} messages never came: ${missing.slice(0, 8)}`);
       await consumer.wait({ timeoutMs: 50 });
-      for (const message of consumer.poll()) {
-        const seen = this.#seen.get(indexOf(message)) ?? { plain: 0, again: 0 };
-        if (message.redelivered) seen.again += 1;
-        else seen.plain += 1;
-        this.#seen.set(indexOf(message), seen);
-      }
+      this.#read(consumer);
+    }
+  }
+
+  #read(consumer: Consumer): void {
+    for (const message of consumer.poll()) {
+      const seen = this.#seen.get(indexOf(message)) ?? { plain: 0, again: 0 };
+      if (message.redelivered) seen.again += 1;
+      else seen.plain += 1;
+      this.#seen.set(indexOf(message), seen);
     }
   }
 

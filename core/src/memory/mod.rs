@@ -25,6 +25,8 @@ mod consumer;
 #[cfg(all(feature = "pause_points", not(feature = "std")))]
 pub mod pause;
 mod producer;
+#[cfg(all(test, feature = "std"))]
+mod rules;
 mod vigil;
 
 pub use consumer::{Consumer, Reading};
@@ -417,7 +419,8 @@ impl<W: World> Host for Linear<'_, W> {
         let word = &self.annex().region_lock_holder;
         // sync: linear-lock. Acquire; pairs with the Release of who lets go, or buries the holder.
         let taken = word.compare_exchange(0, self.instance.number, Ordering::AcqRel, Ordering::Relaxed);
-        taken.is_ok().then_some(LinearLock { word, world: &self.world })
+        // Made only when it was taken: dropping one lets go.
+        taken.is_ok().then(|| LinearLock { word, world: &self.world })
     }
 
     fn is_dead(&self, participant: u32) -> bool {
