@@ -116,9 +116,10 @@ export class Run {
     const rate = (name: string, total: number) => this.#rates.perSecond(name, total, nowMs);
     const matcher = this.#numbers('matcher');
     const processes = this.crew.members.map((member): ProcessLine => {
-      const { name, isReady, post } = member;
+      const { name, post } = member;
       const { what, done, note } = this.#doing(name);
-      return { name, language: post.language, isReady, what, done, note, perSecond: rate(name, done) };
+      const state = member.isLeaving ? 'has left' : member.isReady ? post.language : 'restarting';
+      return { name, state, what, done, note, perSecond: rate(name, done) };
     });
     return {
       seconds: (nowMs - this.#startMs) / 1000,
@@ -172,7 +173,7 @@ export class Run {
     switch (name) {
       case 'matcher': {
         const of = this.#numbers('matcher');
-        const note = `journal ${of('journal_sequence')}, on disk ${of('durable_sequence')}, ${of('orders')} orders`;
+        const note = `${of('orders')} orders, on disk ${of('durable_sequence')}, a batch ${of('service_p50_ns')} ns (p99 ${of('service_p99_ns')})`;
         return { what: 'commands', done: of('journal_sequence'), note };
       }
       case 'gateway': {

@@ -8,8 +8,8 @@ import type { Day, Top } from './words.ts';
 /** One process now. */
 export interface ProcessLine {
   name: string;
-  language: string;
-  isReady: boolean;
+  /** Its language while it is at work. */
+  state: string;
   /** What it does per second, and what that is. */
   perSecond: number;
   what: string;
@@ -67,9 +67,9 @@ export class Table {
 
 function lines(picture: Picture): StyledLine[] {
   const drawn: StyledLine[] = [{ style: 'dim', text: processRow('process', '', 'per second', 'in all', '') }];
-  for (const { name, language, isReady, perSecond, what, done, note } of picture.processes) {
-    const text = processRow(name, isReady ? language : 'restarting', `${number(perSecond)} ${what}`, total(done), note);
-    drawn.push({ style: isReady ? 'plain' : 'warn', text });
+  for (const { name, state, perSecond, what, done, note } of picture.processes) {
+    const text = processRow(name, state, `${number(perSecond)} ${what}`, total(done), note);
+    drawn.push({ style: state === 'restarting' ? 'warn' : 'plain', text });
   }
   drawn.push({ style: 'dim', text: spanRow('from order to', 'p50 us', 'p99 us', 'max us', 'gaps') });
   for (const { name, latency, gaps } of picture.spans) {
@@ -87,8 +87,8 @@ function lines(picture: Picture): StyledLine[] {
   return drawn;
 }
 
-function processRow(name: string, language: string, rate: string, done: string, note: string): string {
-  return `${name.padEnd(11)}${language.padEnd(11)}${rate.padStart(20)}${done.padStart(10)}  ${note}`;
+function processRow(name: string, state: string, rate: string, done: string, note: string): string {
+  return `${name.padEnd(11)}${state.padEnd(11)}${rate.padStart(20)}${done.padStart(10)}  ${note}`;
 }
 
 function spanRow(name: string, ...cells: string[]): string {
