@@ -332,6 +332,8 @@ class MarketData:
                 what = f"the session ended before message {self._ends_at}, and {self._line.expected} is not to be had"
                 raise TimedOutError(f"{what}; ask for what is missing elsewhere") from self._trouble
             self._request()
+            if self._sockets is None:
+                return
             await asyncio.sleep(min(_PAUSE * 2 ** min(tries - 1, 10), _PAUSE_MAX))
 
     def _helps(self, snapshot: Snapshot, tries: int) -> bool:

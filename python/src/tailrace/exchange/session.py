@@ -43,6 +43,7 @@ from .connection import Connection, frame_of
 from .exchange_error import ExchangeError
 from .execution_report import ExecutionReport
 from .inbox import Inbox
+from .soon import soon
 from .unanswered import Question, Unanswered, is_doing
 
 _CONNECT_SECONDS: Final = 5.0
@@ -131,10 +132,9 @@ class Session:
         self._connection = connection
         try:
             made = self._loop.create_connection(lambda: connection, *options.gateway)
-            await asyncio.wait_for(made, _CONNECT_SECONDS)
-        except (asyncio.TimeoutError, TimeoutError) as cause:
-            error: TailraceError = TimedOutError(f"nobody answers at {options.gateway}")
-            error.__cause__ = cause
+            await soon(made, _CONNECT_SECONDS, f"nobody answers at {options.gateway}", lambda late: late[0].abort())
+        except TimedOutError as late:
+            error: TailraceError = late
         except OSError as cause:
             error = IoError(f"connecting to the gateway at {options.gateway}: {cause}")
             error.__cause__ = cause

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from typing import Any, Final
+from typing import Final
 
-from .._generated.errors import CorruptError, IoError, TimedOutError
+from .._generated.errors import CorruptError, IoError
 from ..wire import MESSAGES, SNAPSHOT_HEAD, SNAPSHOT_REQUEST, encode
 from .address import Address
 from .codec import Codec
 from .market_batch import Snapshot
+from .soon import soon
 
 _HEAD: Final = Codec("SnapshotHead")
 _ORDER_BYTES: Final = MESSAGES["SnapshotOrder"].size
@@ -31,20 +32,17 @@ async def fetch_snapshot(address: Address, timeout: float) -> Snapshot:
         return await _fetch(address, timeout)
     except asyncio.IncompleteReadError as cause:
         raise IoError(f"the snapshot service at {address} ended in the middle of a snapshot; ask it again") from cause
-    except (asyncio.TimeoutError, TimeoutError) as cause:
-        raise TimedOutError(f"the snapshot service at {address} was silent for {timeout} s") from cause
     except OSError as cause:
         raise IoError(f"the snapshot service at {address}: {cause}") from cause
 
 
 async def _fetch(address: Address, timeout: float) -> Snapshot:
-    async def soon(answer: Any) -> Any:
-        return await asyncio.wait_for(answer, timeout)
-
-    reader, writer = await soon(asyncio.open_connection(*address))
+    silent = f"the snapshot service at {address} was silent for {timeout} s"
+    opening = asyncio.open_connection(*address)
+    reader, writer = await soon(opening, timeout, silent, lambda opened: opened[1].transport.abort())
     try:
         writer.write(encode("SnapshotRequest", kind=SNAPSHOT_REQUEST))
-        head = await soon(reader.readexactly(_HEAD.size))
+        head = await soon(reader.readexactly(_HEAD.size), timeout, silent)
         kind, session, sequence, count, state_hash = _HEAD.unpack(head)
         if kind != SNAPSHOT_HEAD or count > _COUNT_MAX:
             raise CorruptError(
@@ -53,8 +51,8 @@ async def _fetch(address: Address, timeout: float) -> Snapshot:
         orders = bytearray()
         while len(orders) < count * _ORDER_BYTES:
             piece = min(_PIECE, count * _ORDER_BYTES - len(orders))
-            orders += await soon(reader.readexactly(piece))
-        told = int.from_bytes(await soon(reader.readexactly(_CHECKSUM_BYTES)), "little")
+            orders += await soon(reader.readexactly(piece), timeout, silent)
+        told = int.from_bytes(await soon(reader.readexactly(_CHECKSUM_BYTES), timeout, silent), "little")
     finally:
         writer.transport.abort()
     seen = zlib.crc32(orders, zlib.crc32(head))
