@@ -337,7 +337,7 @@ struct MappedSegment {
 impl MappedFile for MappedSegment {
     fn store(&self, bytes: &[u8], offset: u64) -> bool {
         let (words, []) = bytes.as_chunks::<8>() else { return false };
-        if offset % 8 != 0 || offset.checked_add(bytes.len() as u64).is_none_or(|end| end > self.bytes) {
+        if !offset.is_multiple_of(8) || offset.checked_add(bytes.len() as u64).is_none_or(|end| end > self.bytes) {
             return false;
         }
         for (place, word) in self.mapping.views::<AtomicU64>(offset, words.len()).iter().zip(words) {

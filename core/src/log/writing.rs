@@ -245,7 +245,7 @@ fn a_lazy_log_is_synced_while_something_is_written_and_when_nothing_is() {
         appended = log.append(&[of(&[1])]).expect("written");
         assert!(begun.elapsed() < Duration::from_secs(20), "it is synced though something is always written");
     }
-    let syncs = (faults.count(Kind::Sync) - before) as u64;
+    let syncs = faults.count(Kind::Sync) - before;
     assert!(syncs * 10 < appended, "{syncs} syncs of {appended} appends");
     until("the rest is synced when nothing is written", || log.durable_sequence() == appended);
     assert_eq!(log.append(&[of(&[1])]).expect("written"), appended + 1);
