@@ -117,10 +117,7 @@ export const MARKET_SELL = 1;
 /** The longest market message, bytes. */
 export const MARKET_BYTES_MAX = 56;
 
-/**
- * Bit beside the letter in the type of a slot or record of the market stream: the last message of
- * its command. A reader that shows the book after such a message never shows half a command.
- */
+/** Bit beside the letter in a slot's type: the last market message of its command. */
 export const MARKET_LAST = 256;
 
 /** First byte of a snapshot request. */
@@ -589,10 +586,7 @@ export const MESSAGES = {
       message: { offset: 16, size: 40, kind: 'bytes' },
     },
   },
-  /**
-   * Opens a journal: what the book is made of, and whose numbers these are. Its first record, and
-   * its only one of this kind.
-   */
+  /** Opens a journal, as its first record: what the book is made of, and whose numbers these are. */
   Opening: {
     type: 35,
     size: 56,

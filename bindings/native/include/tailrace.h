@@ -483,7 +483,7 @@ TR_AT(cursor_entry, updated_ns, 56);
 /* A resting order has another id, price and quantity, and lost its place. */
 #define TR_TYPE_REPLACED 85
 #define TR_TYPE_STATE_CHANGED 72           /* Trading was halted, or goes on. */
-/* Opens a journal: what the book is made of, and whose numbers these are. Its first record, and its only one of this kind. */
+/* Opens a journal, as its first record: what the book is made of, and whose numbers these are. */
 #define TR_TYPE_OPENING 35
 #define TR_SIDE_BUY 1                      /* Side of a new order, and of a mass cancel: bids. */
 #define TR_SIDE_SELL 2                     /* Side of a new order, and of a mass cancel: asks. */
@@ -532,7 +532,7 @@ TR_AT(cursor_entry, updated_ns, 56);
 #define TR_LOGIN_CANCEL_ON_DISCONNECT 1
 #define TR_MARKET_SELL 1                   /* Flag of a market message: the order sells. */
 #define TR_MARKET_BYTES_MAX 56             /* The longest market message, bytes. */
-/* Bit beside the letter in the type of a slot or record of the market stream: the last message of its command. A reader that shows the book after such a message never shows half a command. */
+/* Bit beside the letter in a slot's type: the last market message of its command. */
 #define TR_MARKET_LAST 256
 #define TR_SNAPSHOT_REQUEST 64             /* First byte of a snapshot request. */
 /* First byte of a snapshot. It is the letter `A`, too, but the two never travel on one connection. */
@@ -850,8 +850,7 @@ typedef struct tr_stamped_command {
 TR_SIZE(stamped_command, 56); TR_AT(stamped_command, sequence, 0);
 TR_AT(stamped_command, timestamp_ns, 8); TR_AT(stamped_command, message, 16);
 
-/* Opens a journal: what the book is made of, and whose numbers these are. Its first record, and
- * its only one of this kind. */
+/* Opens a journal, as its first record: what the book is made of, and whose numbers these are. */
 typedef struct tr_opening {
     uint8_t message_type;          /* The type. */
     uint8_t version;               /* `OPENING_VERSION`. */

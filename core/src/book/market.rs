@@ -11,8 +11,7 @@ constants! {
     pub const MARKET_SELL: u8 = 1;
     /// The longest market message, bytes.
     pub const MARKET_BYTES_MAX: u64 = 56;
-    /// Bit beside the letter in the type of a slot or record of the market stream: the last message of its command. A
-    /// reader that shows the book after such a message never shows half a command.
+    /// Bit beside the letter in a slot's type: the last market message of its command.
     pub const MARKET_LAST: u32 = 0x100;
     /// First byte of a snapshot request.
     pub const SNAPSHOT_REQUEST: u8 = 64;

@@ -31,8 +31,7 @@ structures! {
             16 => message: [u8; 40],
         }
 
-        /// Opens a journal: what the book is made of, and whose numbers these are. Its first record, and its only one of
-        /// this kind.
+        /// Opens a journal, as its first record: what the book is made of, and whose numbers these are.
         pub struct Opening: 56 type 35 {
             /// `OPENING_VERSION`.
             1 => version: u8,

@@ -81,8 +81,7 @@ LOGIN_CANCEL_ON_DISCONNECT: Final = 1
 MARKET_SELL: Final = 1
 # The longest market message, bytes.
 MARKET_BYTES_MAX: Final = 56
-# Bit beside the letter in the type of a slot or record of the market stream: the last message of
-# its command. A reader that shows the book after such a message never shows half a command.
+# Bit beside the letter in a slot's type: the last market message of its command.
 MARKET_LAST: Final = 256
 # First byte of a snapshot request.
 SNAPSHOT_REQUEST: Final = 64
@@ -529,8 +528,7 @@ MESSAGES: Final[Mapping[str, Shape]] = {
             "message": Field(16, 40, "bytes"),
         },
     ),
-    # Opens a journal: what the book is made of, and whose numbers these are. Its first record, and
-    # its only one of this kind.
+    # Opens a journal, as its first record: what the book is made of, and whose numbers these are.
     "Opening": Shape(
         35,
         56,
