@@ -105,6 +105,7 @@ class Place:
         content = {
             "region": str(self.memory / "region"),
             "data": str(self.data),
+            "segment_bytes": 1 << 20,
             "book": {"slot_count": 1 << 16, "account_count": 16, "band_ticks": 1_024},
             "streams": {"orders": 1 << 12, "reports": 1 << 13, "market": 1 << 13},
             "gateway": {"listen": self.gateway},

@@ -95,6 +95,7 @@ export class Place implements AsyncDisposable {
     const place = new Place({
       region: '',
       data: '',
+      segment_bytes: 1 << 20,
       book: { slot_count: 1 << 16, account_count: 16, band_ticks: 1_024 },
       streams: { orders: 1 << 12, reports: 1 << 13, market: 1 << 13 },
       gateway: { listen: `127.0.0.1:${gateway}` },

@@ -86,6 +86,7 @@ fn configure(folder: &Path, choices: &Choices) -> PathBuf {
         "region": "region",
         "data": "data",
         "acknowledge": choices.acknowledge,
+        "segment_bytes": 1 << 20,
         "book": { "slot_count": 1 << 16, "account_count": 512 },
         "streams": { "orders": choices.order_slots, "reports": 1 << 12, "market": 64 },
         "gateway": {

@@ -36,6 +36,7 @@ impl Place {
             "region": "region",
             "data": "data",
             "acknowledge": acknowledge,
+            "segment_bytes": 1 << 20,
             "book": { "slot_count": slot_count, "account_count": 8, "band_ticks": 1_024 },
             "gateway": { "listen": "127.0.0.1:0" },
             "publisher": { "feed": ["127.0.0.1:9"], "requests": "127.0.0.1:0" },
