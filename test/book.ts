@@ -11,7 +11,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Book, type Command, type Events, encodeCommands, wire } from '../sdk/index.ts';
 import { candidates } from '../sdk/load.ts';
-import { failureOf } from './scratch.ts';
+import { failureOf, onFile } from './scratch.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: the file is data, and each test says what it expects of it
 type Data = any;
@@ -93,7 +93,7 @@ test('a stream of commands gives the events and the states of the vector, in par
   assert.equal(Buffer.from(restored.snapshot()), Buffer.from(book.snapshot()));
 });
 
-test('C plays the same stream', () => {
+onFile(test)('C plays the same stream', () => {
   const folder = mkdtempSync(join(tmpdir(), 'tailrace-book-'));
   try {
     const root = fileURLToPath(new URL('..', import.meta.url));

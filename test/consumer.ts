@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type Batch, Region } from '../sdk/index.ts';
-import { failureOf, Pair, scratch } from './scratch.ts';
+import type { Batch } from '../sdk/index.ts';
+import { failureOf, newRegion, Pair } from './scratch.ts';
 
 const consumer = suite('consumer');
 
@@ -219,7 +219,7 @@ consumer('says what a subscriber lost', () => {
 });
 
 consumer('begins where it is told', async () => {
-  using made = Region.create(scratch());
+  using made = newRegion();
   made.createChannel('s', { kind: 'stream', capacity: 16 });
   made.createChannel('q');
   using producer = made.openProducer('s');

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Region } from '../sdk/index.ts';
-import { failureOf, Pair } from './scratch.ts';
+import { failureOf, onFile, Pair } from './scratch.ts';
 
 const iteration = suite('iteration');
 
@@ -77,7 +77,7 @@ iteration('ends with ERR_CLOSED when the consumer is closed', async () => {
   assert.is(error.code, 'ERR_CLOSED');
 });
 
-iteration('ends with ERR_GONE when the region is removed', async () => {
+onFile(iteration)('ends with ERR_GONE when the region is removed', async () => {
   using pair = new Pair();
   setTimeout(() => Region.remove(pair.path), 10);
   const error = await failureOf(async () => {

@@ -1,8 +1,8 @@
 import { inspect } from 'node:util';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { RUNTIME_NODE } from '../sdk/index.ts';
-import { Pair } from './scratch.ts';
+import { RUNTIME_NODE, RUNTIME_WASM } from '../sdk/index.ts';
+import { isWasm, Pair } from './scratch.ts';
 
 const message = suite('message');
 
@@ -13,7 +13,7 @@ message('has all that its writer gave, and what the ring added', () => {
   assert.is(seen.sequence, 1n);
   assert.is(seen.type, 77);
   assert.is(seen.senderPid, process.pid);
-  assert.is(seen.senderRuntime, RUNTIME_NODE);
+  assert.is(seen.senderRuntime, isWasm ? RUNTIME_WASM : RUNTIME_NODE);
   assert.is(seen.redelivered, false);
   assert.is(seen.deliveryCount, 1);
   assert.is(seen.text(), '{"a":[1,2]}');

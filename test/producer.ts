@@ -2,8 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { runInNewContext } from 'node:vm';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { Region } from '../sdk/index.ts';
-import { failureOf, Pair, scratch } from './scratch.ts';
+import { failureOf, newRegion, Pair } from './scratch.ts';
 
 const producer = suite('producer');
 
@@ -172,7 +171,7 @@ producer('ends what it has not sent when it is closed', async () => {
 });
 
 producer('shares an exclusive channel with nobody', async () => {
-  using made = Region.create(scratch());
+  using made = newRegion();
   made.createChannel('c', { exclusiveProducer: true });
   const first = made.openProducer('c');
   const error = await failureOf(() => made.openProducer('c'));

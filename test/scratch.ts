@@ -1,8 +1,14 @@
 /**
  * Scratch: regions for one test, and nothing of them left behind.
+ *
+ * The same tests run on both backends (scripts/suites.mjs): with WebAssembly a region lies in memory, and a test whose
+ * point is a file, or another process, says so with `onFile`.
  */
 import { rmSync } from 'node:fs';
-import { type ChannelOptions, type Consumer, type Producer, Region } from '../sdk/index.ts';
+import { type ChannelOptions, type Consumer, type CreateOptions, type Producer, Region } from '../sdk/index.ts';
+
+/** Whether the tests run on WebAssembly. */
+export const isWasm = process.env.TAILRACE_BACKEND === 'wasm';
 
 const paths: string[] = [];
 
@@ -17,6 +23,26 @@ export function scratch(): string {
   return path;
 }
 
+/** A region of its own, wherever this backend keeps one. */
+export function newRegion(options: CreateOptions = {}, path = scratch()): Region {
+  return isWasm ? Region.memory({ limitBytes: options.limitBytes }) : Region.create(path, options);
+}
+
+/** What is used of a suite. */
+interface Suite {
+  (name: string, test: () => void | Promise<void>): void;
+  skip(name: string): void;
+}
+
+/** For a test that needs a file or another process, which linear memory has not: says so, and skips it there. */
+export function onFile(suite: Suite): (name: string, test: () => void | Promise<void>) => void {
+  if (!isWasm) return suite;
+  return (name) => {
+    console.log(`skip: needs a file: ${name}`);
+    suite.skip(name);
+  };
+}
+
 /** A region with one channel, and both ends of it. */
 export class Pair implements Disposable {
   readonly path = scratch();
@@ -25,7 +51,7 @@ export class Pair implements Disposable {
   readonly consumer: Consumer;
 
   constructor(options: ChannelOptions = {}, consumer: Parameters<Region['openConsumer']>[1] = {}) {
-    this.region = Region.create(this.path);
+    this.region = newRegion({}, this.path);
     this.region.createChannel('c', options);
     this.producer = this.region.openProducer('c');
     this.consumer = this.region.openConsumer('c', consumer);

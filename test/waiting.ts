@@ -4,8 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type Consumer, Region } from '../sdk/index.ts';
-import { eventually, Pair, scratch } from './scratch.ts';
+import type { Consumer } from '../sdk/index.ts';
+import { eventually, newRegion, onFile, Pair } from './scratch.ts';
 
 const waiting = suite('waiting');
 const DRIVER = fileURLToPath(new URL('drivers/driver.ts', import.meta.url));
@@ -35,7 +35,7 @@ class Other implements Disposable {
 }
 
 waiting('serves more channels than one thread can sleep for', async () => {
-  using region = Region.create(scratch(), { limitBytes: 256 << 20 });
+  using region = newRegion({ limitBytes: 256 << 20 });
   const names = Array.from({ length: 200 }, (_, index) => `c${index}`);
   for (const name of names) region.createChannel(name, { capacity: 2 });
   const consumers = names.map((name) => region.openConsumer(name));
@@ -85,7 +85,7 @@ waiting('costs next to nothing while nothing comes', async () => {
   await loop;
 });
 
-waiting('passes on what a busy loop was told of and does not take', async () => {
+onFile(waiting)('passes on what a busy loop was told of and does not take', async () => {
   using pair = new Pair();
   using other = new Other(pair.path);
   await other.ask({ op: 'open_consumer', channel: 'c' });
@@ -105,7 +105,7 @@ waiting('passes on what a busy loop was told of and does not take', async () => 
   assert.ok(pair.counters.rescuedWaits - before < rounds);
 });
 
-waiting('goes on when another process is killed over what it took', async () => {
+onFile(waiting)('goes on when another process is killed over what it took', async () => {
   using pair = new Pair();
   const heard: number[] = [];
   pair.region.on('recovered', ({ count }) => heard.push(count));
@@ -132,7 +132,7 @@ waiting('goes on when another process is killed over what it took', async () => 
   assert.is(pair.counters.redelivered, 2);
 });
 
-waiting('is no matter of this process alone', async () => {
+onFile(waiting)('is no matter of this process alone', async () => {
   using pair = new Pair();
   using other = new Other(pair.path);
   await other.ask({ op: 'open_producer', channel: 'c' });

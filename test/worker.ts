@@ -4,15 +4,21 @@ import { runInNewContext } from 'node:vm';
 import { Worker } from 'node:worker_threads';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { SharedRegion } from '../sdk/index.ts';
 import { native } from '../sdk/native.ts';
-import { eventually, failureOf, Pair } from './scratch.ts';
+import { eventually, failureOf, isWasm, onFile, Pair } from './scratch.ts';
 
 const worker = suite('worker');
 const SDK = JSON.stringify(import.meta.resolve('../sdk/index.ts'));
 const NATIVE = JSON.stringify(import.meta.resolve('../sdk/native.ts'));
 
+/** How a worker finds the region of a test: with WebAssembly it is handed over, and the worker's end is watched. */
+function givenOf(pair: Pair): { path?: string; shared?: SharedRegion } {
+  return isWasm ? { shared: pair.region.share() } : { path: pair.path };
+}
+
 /** A worker that runs `code`, with the package as `tailrace`, and what it was given as `given`. */
-function start(code: string, given: unknown): Worker {
+function start(pair: Pair, code: string, given: unknown = givenOf(pair)): Worker {
   const program = `
     const { parentPort, workerData: given } = require('node:worker_threads');
     require(${JSON.stringify(import.meta.resolve('tsx/esm/api').replace('file://', ''))}).register();
@@ -21,7 +27,9 @@ function start(code: string, given: unknown): Worker {
       const { native, numbers } = await import(${NATIVE});
       ${code}
     })().catch((error) => parentPort.postMessage({ failed: error.message, code: error.code }));`;
-  return new Worker(program, { eval: true, workerData: given, execArgv: [] });
+  const worker = new Worker(program, { eval: true, workerData: given, execArgv: [] });
+  if (isWasm) pair.region.attach(worker);
+  return worker;
 }
 
 async function answer(thread: Worker): Promise<Record<string, unknown>> {
@@ -31,7 +39,7 @@ async function answer(thread: Worker): Promise<Record<string, unknown>> {
 }
 
 const OPEN = `
-  const region = tailrace.Region.open(given.path);
+  const region = given.shared ? tailrace.Region.attach(given.shared) : tailrace.Region.open(given.path);
   const producer = region.openProducer('c', { label: 'worker' });
   const consumer = region.openConsumer('c', { label: 'worker' });`;
 
@@ -41,9 +49,7 @@ function participants(pair: Pair): number {
 
 worker('writes and reads like the main thread', async () => {
   using pair = new Pair();
-  const thread = start(`${OPEN} producer.write(Buffer.from('hello')); parentPort.postMessage({});`, {
-    path: pair.path,
-  });
+  const thread = start(pair, `${OPEN} producer.write(Buffer.from('hello')); parentPort.postMessage({});`);
   await answer(thread);
   for await (const batch of pair.consumer) {
     assert.is(batch.at(0)?.text(), 'hello');
@@ -54,7 +60,7 @@ worker('writes and reads like the main thread', async () => {
 
 worker('closes its handles when it ends by itself', async () => {
   using pair = new Pair();
-  const thread = start(`${OPEN} parentPort.postMessage({});`, { path: pair.path });
+  const thread = start(pair, `${OPEN} parentPort.postMessage({});`);
   await once(thread, 'exit');
   assert.is(participants(pair), 0);
 });
@@ -62,9 +68,7 @@ worker('closes its handles when it ends by itself', async () => {
 worker('closes its handles when it is terminated in a wait', async () => {
   using pair = new Pair();
   for (let round = 0; round < 5; round += 1) {
-    const thread = start(`${OPEN} parentPort.postMessage({}); for await (const batch of consumer);`, {
-      path: pair.path,
-    });
+    const thread = start(pair, `${OPEN} parentPort.postMessage({}); for await (const batch of consumer);`);
     await answer(thread);
     assert.is(participants(pair), 2);
     await thread.terminate();
@@ -75,7 +79,7 @@ worker('closes its handles when it is terminated in a wait', async () => {
 worker('closes its handles when it is terminated in a loop', async () => {
   using pair = new Pair();
   const code = `${OPEN} parentPort.postMessage({}); for (;;) { producer.write(Buffer.from('x')); consumer.poll(); }`;
-  const thread = start(code, { path: pair.path });
+  const thread = start(pair, code);
   await answer(thread);
   await thread.terminate();
   assert.is(participants(pair), 0);
@@ -88,7 +92,7 @@ worker('leaves what it had claimed to others', async () => {
   using pair = new Pair();
   pair.write('a', 'b');
   const code = `${OPEN} consumer.take().keep(); parentPort.postMessage({});`;
-  const thread = start(code, { path: pair.path });
+  const thread = start(pair, code);
   await answer(thread);
   await thread.terminate();
   const seen: string[] = [];
@@ -99,7 +103,7 @@ worker('leaves what it had claimed to others', async () => {
   assert.equal(seen, ['a', 'b']);
 });
 
-worker('may not use the handles of another thread', async () => {
+onFile(worker)('may not use the handles of another thread', async () => {
   using pair = new Pair();
   const library = native();
   const region = library.regionOpen(pair.path, 1_000, 48, 0);
@@ -112,7 +116,7 @@ worker('may not use the handles of another thread', async () => {
       try { native().write(Buffer.from('x')); } catch (error) { codes.push(error.code); }
     }
     parentPort.postMessage({ codes });`;
-  const thread = start(code, { handle });
+  const thread = start(pair, code, { handle });
   assert.equal((await answer(thread)).codes, ['ERR_BUSY', 'ERR_CLOSED', 'ERR_CLOSED']);
   await thread.terminate();
   library.close(handle);

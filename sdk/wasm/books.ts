@@ -12,6 +12,7 @@ import { around } from './regions.ts';
 const CONFIG_BYTES = 48;
 const KEY_BYTES = 16;
 const BATCH_BYTES_MIN = 64 * 1024;
+const COMMANDS = ['NewOrder', 'CancelOrder', 'Replace', 'MassCancel', 'SetState', 'SetLimits', 'SetKilled'] as const;
 const COMMAND_BYTES = MESSAGES.StampedCommand.size;
 const EVENT_BYTES = MESSAGES.Event.size;
 const LEVEL_BYTES = MESSAGES.DepthLevel.size;
@@ -137,7 +138,7 @@ function unreadable(commands: Uint8Array, index: number): string {
   const rest = commands.length % COMMAND_BYTES;
   if (rest !== 0) return `commands have ${COMMAND_BYTES} bytes each; ${rest} bytes are left over`;
   const type = commands[index * COMMAND_BYTES + MESSAGES.StampedCommand.fields.message.offset];
-  const known = Object.values(MESSAGES).find((message) => message.type === type);
+  const known = COMMANDS.map((name) => MESSAGES[name]).find((message) => message.type === type);
   const what = known
     ? `is of type ${type}, and what follows its ${known.size} bytes is not zero`
     : `is of type ${type}, which is no command`;

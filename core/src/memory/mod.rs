@@ -130,7 +130,7 @@ impl<'m, W: World> Linear<'m, W> {
     /// Attaches to a region that somebody made.
     ///
     /// # Errors
-    /// `FOREIGN`, `VERSION`, `CORRUPT`: what is there is no such region.
+    /// `FOREIGN`, `VERSION`, `CORRUPT`: what is there is no such region. `GONE`: it was removed.
     ///
     /// # Safety
     /// `bytes` from `base` on are there as long as `'m`, begin at a multiple of 4,096, and are used as a region or not at all.
@@ -150,12 +150,23 @@ impl<'m, W: World> Linear<'m, W> {
             header.annex_version.load(Ordering::Relaxed),
             header.layout_hash.load(Ordering::Relaxed),
         );
+        let annex = header.annex_offset.load(Ordering::Relaxed);
+        if annex == 0 {
+            return Err(Fault::new(Code::FOREIGN));
+        }
         if seen != (VERSION, ANNEX_VERSION, layout_hash()) {
             return Err(Fault::new(Code::VERSION));
         }
         let limit = header.limit_bytes.load(Ordering::Relaxed);
-        if !(FIRST_BAND_OFFSET..=bytes).contains(&limit) || !image::is_annex_right(region.annex()) {
+        let is_right = header.max_channels.load(Ordering::Relaxed) == CHANNEL_MAX
+            && annex == ANNEX_OFFSET
+            && (FIRST_BAND_OFFSET..=bytes).contains(&limit)
+            && limit.is_multiple_of(BAND_ALIGN);
+        if !is_right || !image::is_annex_right(region.annex()) {
             return Err(Fault::with(Code::CORRUPT, limit));
+        }
+        if header.removed.load(Ordering::Acquire) != 0 {
+            return Err(Fault::new(Code::GONE));
         }
         // SAFETY: the caller's promise; it is no more than before.
         region.views = unsafe { Views::new(base, limit) };
@@ -226,6 +237,9 @@ impl<'m, W: World> Linear<'m, W> {
             let is_right = place.flaw(FIRST_BAND_OFFSET, BAND_ALIGN, self.views.bytes()).is_none();
             is_right.then_some(place)
         };
+        if self.entry(channel).channel_id.load(Ordering::Relaxed) != channel {
+            return Err(Fault::with(Code::CORRUPT, channel.into()));
+        }
         let seen = stated(channel).ok_or(Fault::with(Code::CORRUPT, channel.into()))?;
         let others = (0..count).filter(|other| *other != channel);
         if others.filter_map(stated).any(|theirs| seen.overlaps(&theirs)) {
