@@ -125,7 +125,10 @@ class Snapshots:
         return head + image + zlib.crc32(head + image).to_bytes(4, "little")
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+        task = asyncio.current_task()
+        assert task is not None
+        self.connections.add(task)
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             request = await reader.readexactly(16)
             assert request == wire.encode("SnapshotRequest", kind=wire.SNAPSHOT_REQUEST)
             self.served += 1
@@ -136,11 +139,23 @@ class Snapshots:
             await asyncio.sleep(0)
             writer.write(answer[len(answer) // 2 :])
             await writer.drain()
-        writer.close()
+            writer.write_eof()
+            await reader.read()
+        writer.transport.abort()
+        self.connections.discard(task)
 
     def close(self) -> None:
         """Ends it."""
         self.server.close()
+
+    async def left(self) -> None:
+        """Waits until everybody has left."""
+        for task in list(self.connections):
+            task.cancel()
+        if self.connections:
+            await asyncio.wait(list(self.connections))
+        # What was aborted is closed in the next turn.
+        await asyncio.sleep(0)
 
 
 class Market:
@@ -183,6 +198,7 @@ class Market:
     ) -> None:
         self.publisher.close()
         self.snapshots.close()
+        await self.snapshots.left()
 
 
 class BadNetwork:

@@ -68,6 +68,8 @@ class Gateway:
             task.cancel()
         if self.tasks:
             await asyncio.wait(list(self.tasks))
+        # What was aborted is closed in the next turn.
+        await asyncio.sleep(0)
 
     @property
     def place(self) -> dict[str, Any]:
