@@ -116,6 +116,26 @@ impl Default for BookConfig {
 }
 
 impl BookConfig {
+    /// Refuses what no book can be: a journal that opened with it could never be replayed.
+    ///
+    /// # Errors
+    /// ARGUMENT, with the name of the field.
+    pub fn check(&self) -> Result<()> {
+        let Self { slot_count, account_count, band_ticks, quantity_max, open_orders_max, collar_ticks } = *self;
+        let book = tailrace_core::book::Config {
+            slot_count,
+            account_count,
+            band_ticks,
+            quantity_max,
+            open_orders_max,
+            collar_ticks,
+        };
+        match book.wrong_field() {
+            None => Ok(()),
+            Some((name, value)) => Err(wrong(format!("book.{name} is {value}, which no book can have"))),
+        }
+    }
+
     /// The record that a journal of epoch `epoch` opens with.
     pub fn opening(&self, epoch: u64) -> Opening {
         Opening {
@@ -285,6 +305,7 @@ impl Config {
     }
 
     fn check(&self) -> Result<()> {
+        self.book.check()?;
         for (name, slots) in
             [("orders", self.streams.orders), ("reports", self.streams.reports), ("market", self.streams.market)]
         {

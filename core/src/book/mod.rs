@@ -110,6 +110,30 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// The first field that no book can have, by name and value.
+    pub fn wrong_field(&self) -> Option<(&'static str, u64)> {
+        let Self { slot_count, account_count, band_ticks, quantity_max, .. } = *self;
+        let is_count = |count| (1..=SLOT_COUNT_MAX).contains(&count);
+        let is_band =
+            band_ticks.is_power_of_two() && (64..=bitmap::Bitmap::LENGTH_MAX).contains(&(band_ticks as usize));
+        if !is_count(slot_count) {
+            return Some(("slot_count", slot_count.into()));
+        }
+        let fields = [
+            (is_count(account_count), "account_count", u64::from(account_count)),
+            (is_band, "band_ticks", band_ticks.into()),
+            (quantity_max <= quantity_bound(slot_count), "quantity_max", quantity_max),
+        ];
+        fields.iter().find(|(is_right, ..)| !is_right).map(|&(_, name, value)| (name, value))
+    }
+}
+
+/// What all quantities together cannot exceed, per slot.
+fn quantity_bound(slot_count: u32) -> u64 {
+    (1 << 63) / u64::from(slot_count)
+}
+
 /// What is neither an order's nor an account's.
 #[derive(Clone, Copy)]
 struct Record {
@@ -179,17 +203,8 @@ impl Book {
     /// # Ok::<(), tailrace_core::error::Fault>(())
     /// ```
     pub fn new(config: &Config, key: [u64; 2]) -> Result<Self, Fault> {
-        let wrong = |value: u64| Err(Fault::with(Code::ARGUMENT, value));
-        if config.slot_count == 0 || config.slot_count > SLOT_COUNT_MAX {
-            return wrong(config.slot_count.into());
-        }
-        if config.account_count == 0 || config.account_count > SLOT_COUNT_MAX {
-            return wrong(config.account_count.into());
-        }
-        if !config.band_ticks.is_power_of_two()
-            || !(64..=bitmap::Bitmap::LENGTH_MAX).contains(&(config.band_ticks as usize))
-        {
-            return wrong(config.band_ticks.into());
+        if let Some((_, value)) = config.wrong_field() {
+            return Err(Fault::with(Code::ARGUMENT, value));
         }
         let mut book = Self {
             orders: Orders::new(config.slot_count),
@@ -216,15 +231,12 @@ impl Book {
             collar_ticks: config.collar_ticks,
             ..SetLimits::BLANK
         };
-        if !book.set_limits(&limits) {
-            return wrong(config.quantity_max);
-        }
+        book.set_limits(&limits);
         Ok(book)
     }
 
-    /// What all quantities together cannot exceed, per slot.
     fn quantity_bound(&self) -> u64 {
-        (1 << 63) / u64::from(self.orders.capacity())
+        quantity_bound(self.orders.capacity())
     }
 
     /// Whether the limits can be kept; if so, they are set.

@@ -154,6 +154,7 @@ fn open_journal(config: &Config) -> Result<()> {
         Err(error) if error.code() != Code::NOT_FOUND => return Err(error),
         _ => {}
     }
+    config.book.check()?;
     let options = LogOptions { segment_bytes: config.segment_bytes, ..LogOptions::default() };
     let journal = Log::open(&path, &options)?;
     if journal.written_sequence() == 0 {

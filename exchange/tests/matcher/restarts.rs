@@ -6,7 +6,7 @@ use tailrace_core::book::message::{CancelOrder, MassCancel, NewOrder};
 use tailrace_core::error::Code;
 use tailrace_core::log::{Log, LogOptions, Record};
 use tailrace_exchange::agent::Agent;
-use tailrace_exchange::config::Acknowledge;
+use tailrace_exchange::config::{Acknowledge, Config};
 use tailrace_exchange::matcher::Matcher;
 use tailrace_exchange::replay::{ReplayOptions, replay};
 use tailrace_exchange::snapshot::file::{Folder, Head};
@@ -169,4 +169,50 @@ fn what_is_no_command_stops_nobody() {
     assert_eq!(again.replica().book().state_hash(), matcher.replica().book().state_hash());
     let (_, follows) = stage.follows();
     assert!(stage.said() == follows);
+}
+
+#[test]
+fn a_book_that_cannot_be_leaves_no_journal_behind() {
+    let stage = Stage::new(&Shape::default());
+    let text = std::fs::read_to_string(&stage.file).expect("there");
+    let wrongs = [
+        ("slot_count", 0),
+        ("slot_count", (1 << 28) + 1),
+        ("account_count", 0),
+        ("band_ticks", 65),
+        ("band_ticks", 1 << 30),
+        ("quantity_max", u64::MAX),
+    ];
+    for (key, value) in wrongs {
+        let mut wrong: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        wrong["book"][key] = value.into();
+        std::fs::write(&stage.file, wrong.to_string()).expect("written");
+        let error = Config::read(&stage.file).expect_err("no book can be that");
+        assert_eq!(error.code(), Code::ARGUMENT);
+        assert!(error.message().contains(&format!("book.{key} is {value}")), "{}", error.message());
+        // Nor does one that was made in memory.
+        let mut config = stage.config.clone();
+        config.book.band_ticks = 65;
+        assert_eq!(Matcher::start(&config).err().map(|error| error.code()), Some(Code::ARGUMENT));
+        assert!(!config.log("orders").exists(), "no journal begins with it");
+    }
+    stage.matcher().close().expect("closed");
+}
+
+#[test]
+fn a_region_without_its_folder_is_told() {
+    let stage = Stage::new(&Shape::default());
+    let mut matcher = stage.matcher();
+    feed(&mut matcher, &mut stage.writer(), &flow(Kind::Nasdaq, 8, 100));
+    settle(&mut matcher).expect("in order");
+    matcher.close().expect("closed");
+    std::fs::remove_dir_all(&stage.config.data).expect("removed");
+    for _ in 0..2 {
+        let (code, message) = start_error(&stage);
+        assert_eq!(code, Code::EXISTS, "{message}");
+    }
+    std::fs::remove_file(&stage.config.region).expect("removed");
+    let mut matcher = stage.matcher();
+    assert_eq!(matcher.replica().sequence(), 1);
+    matcher.close().expect("closed");
 }
