@@ -50,6 +50,13 @@ export interface MemoryOptions {
 /** Whatever runs in a thread of its own: a Worker of Node or of a page. */
 export type Thread = object;
 
+/** What is known of the handles that a worker got, or has made. */
+interface Tie {
+  tickets: number[];
+  /** Number of its thread, as `load.ts` counts them; 0 where threads have none. */
+  thread: number;
+}
+
 /** How a region is opened. */
 export interface OpenOptions {
   /** Maps for reading only: ungated streams, no entry among the participants. */
@@ -125,7 +132,7 @@ export class Region extends EventEmitter<RegionEvents> {
   readonly path: string;
   readonly #handle: number;
   readonly #isRecovering: boolean;
-  readonly #tickets = new WeakMap<Thread, number[]>();
+  readonly #ties = new WeakMap<Thread, Tie>();
   #isClosed = false;
 
   private constructor(path: string, handle: number, isRecovering: boolean) {
@@ -194,24 +201,24 @@ export class Region extends EventEmitter<RegionEvents> {
   share(worker?: Thread): SharedRegion {
     if (this.path !== 'memory') throw failure('ERR_UNSUPPORTED', 'a region with a file is shared by its path');
     const shared = native().share(this.#handle);
-    if (worker !== undefined && shared.backend === 'wasm') this.#tie(worker).push(shared.ticket);
+    if (worker !== undefined && shared.backend === 'wasm') this.#tie(worker).tickets.push(shared.ticket);
     return shared;
   }
 
-  #tie(worker: Thread): number[] {
-    const tickets = this.#tickets.get(worker) ?? [];
-    this.#tickets.set(worker, tickets);
-    return tickets;
+  #tie(worker: Thread): Tie {
+    const tie = this.#ties.get(worker) ?? { tickets: [], thread: threadOf(worker) };
+    this.#ties.set(worker, tie);
+    return tie;
   }
 
   /**
    * Buries whatever a worker of Node leaves behind, when it ends: what it had claimed goes to others, what it was writing is
    * skipped, and nobody waits for a lock that it held. A page calls `bury` itself.
    */
-  attach(worker: Thread & { threadId: number; once(event: 'exit', call: () => void): unknown }): void {
-    const thread = worker.threadId + 1;
+  attach(worker: Thread & { once(event: 'exit', call: () => void): unknown }): void {
+    this.#tie(worker);
     worker.once('exit', () => {
-      if (!this.#isClosed) native().bury(this.#handle, this.#tie(worker), thread);
+      if (!this.#isClosed) this.bury(worker);
     });
   }
 
@@ -220,7 +227,8 @@ export class Region extends EventEmitter<RegionEvents> {
    * returned, and in Node has resolved. How many handles that were.
    */
   bury(worker: Thread): number {
-    return native().bury(this.#handle, this.#tie(worker), 0);
+    const { tickets, thread } = this.#tie(worker);
+    return native().bury(this.#handle, tickets, thread);
   }
 
   /** Adds a channel, or finds it with the same options; its index. */
@@ -315,6 +323,12 @@ export class Region extends EventEmitter<RegionEvents> {
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
   }
+}
+
+/** The number of a worker's thread, while it has one. */
+function threadOf(worker: Thread): number {
+  const { threadId } = worker as { threadId?: unknown };
+  return typeof threadId === 'number' ? threadId + 1 : 0;
 }
 
 function openFlags(options: CreateOptions & OpenOptions): number {

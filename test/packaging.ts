@@ -17,6 +17,7 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const PYTHON = join(ROOT, '.venv/bin/python');
 const ADDON = `native/${process.platform}-${process.arch}/tailrace.node`;
 const LIBRARY = 'libtailrace_native.so';
+const MODULES = ['native/wasm/rings.wasm', 'native/wasm/books.wasm'];
 
 interface Stage {
   /** Holds both packages and everything made from them. */
@@ -72,7 +73,7 @@ packaging.after((stage) => rmSync(stage.folder, { recursive: true, force: true }
 packaging('npm pack holds the library and asks for no scripts', ({ folder }) => {
   run(ROOT, 'npm', 'pack', '--pack-destination', folder);
   const files = run(folder, 'tar', '-tf', onlyFile(folder, '.tgz')).stdout.trim().split('\n');
-  for (const file of ['dist/index.js', 'dist/index.d.ts', ADDON, 'README.md', 'LICENSE', 'package.json']) {
+  for (const file of ['dist/index.js', 'dist/index.d.ts', ADDON, ...MODULES, 'README.md', 'LICENSE', 'package.json']) {
     assert.ok(files.includes(`package/${file}`), `${file} is not in the package`);
   }
   const strangers = files.filter((file) => !/^package\/(dist|native|[A-Z]+(\.md)?$|package\.json$)/.test(file));

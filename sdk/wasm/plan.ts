@@ -10,8 +10,9 @@
  *
  * A memory is as large at the beginning as it will ever be, because the views of other threads would not follow its growth;
  * pages that nobody touches cost nothing. A home belongs to one instance, from before its first call until the thread has
- * ended: an entry is taken by a CAS, and given back by whoever knows that nobody runs in it any more. Its generation makes
- * the instance's number one that was never used before.
+ * ended: an entry is taken by one CAS, which says whose it is (a thread ended behind it leaves nothing unsaid), and given
+ * back by whoever knows that nobody runs in it any more. Its generation makes the instance's number one that was never
+ * used before.
  */
 import { type Memory, newMemory } from './engine.ts';
 import { refuse } from './refusal.ts';
@@ -40,9 +41,8 @@ const MEMORY_BYTES_MAX = 65_536 * WASM_PAGE_BYTES;
 const HEADER = { magic: 0, version: 1, homes: 2, tickets: 3, regionOffset: 4, regionBytes: 5 } as const;
 /** Where entries begin, and their words. */
 const ENTRIES = 16;
-const ENTRY = { state: 0, generation: 1, ticket: 2, thread: 3, words: 4 } as const;
+const ENTRY = { owner: 0, generation: 1, words: 4 } as const;
 const FREE = 0;
-const TAKEN = 1;
 
 /** Who takes a home. */
 export interface Tenant {
@@ -50,6 +50,11 @@ export interface Tenant {
   ticket: number;
   /** Number of the thread, where threads have one. */
   thread: number;
+}
+
+/** What an entry says: below 0 a thread, above 0 a ticket. */
+function ownerOf({ ticket, thread }: Tenant): number {
+  return thread > 0 ? -thread : ticket + 1;
 }
 
 /** A home of one instance. */
@@ -125,13 +130,11 @@ export class Plan {
   }
 
   /** Takes a home; undefined when all are taken. */
-  take({ ticket, thread }: Tenant): Home | undefined {
+  take(tenant: Tenant): Home | undefined {
     const words = this.#words;
     for (let index = 0; index < this.homes; index += 1) {
-      if (Atomics.compareExchange(words, this.#at(index, ENTRY.state), FREE, TAKEN) !== FREE) continue;
+      if (Atomics.compareExchange(words, this.#at(index, ENTRY.owner), FREE, ownerOf(tenant)) !== FREE) continue;
       const generation = Atomics.add(words, this.#at(index, ENTRY.generation), 1);
-      Atomics.store(words, this.#at(index, ENTRY.ticket), ticket);
-      Atomics.store(words, this.#at(index, ENTRY.thread), thread);
       return this.#home(index, generation);
     }
     return undefined;
@@ -147,10 +150,8 @@ export class Plan {
     const words = this.#words;
     const found: Home[] = [];
     for (let index = 0; index < this.homes; index += 1) {
-      if (Atomics.load(words, this.#at(index, ENTRY.state)) !== TAKEN) continue;
-      const ticket = Atomics.load(words, this.#at(index, ENTRY.ticket));
-      const isOfThread = thread !== undefined && Atomics.load(words, this.#at(index, ENTRY.thread)) === thread;
-      if (!isOfThread && !tickets.has(ticket)) continue;
+      const owner = Atomics.load(words, this.#at(index, ENTRY.owner));
+      if (owner === FREE || (owner < 0 ? -owner !== thread : !tickets.has(owner - 1))) continue;
       found.push(this.#home(index, Atomics.load(words, this.#at(index, ENTRY.generation)) - 1));
     }
     return found;
@@ -158,8 +159,6 @@ export class Plan {
 
   /** Gives back a home in which nobody runs any more. */
   leave({ index }: Home): void {
-    Atomics.store(this.#words, this.#at(index, ENTRY.thread), 0);
-    Atomics.store(this.#words, this.#at(index, ENTRY.ticket), 0);
-    Atomics.store(this.#words, this.#at(index, ENTRY.state), FREE);
+    Atomics.store(this.#words, this.#at(index, ENTRY.owner), FREE);
   }
 }

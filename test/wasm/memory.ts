@@ -4,9 +4,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { AT, COUNT, HANDLE, numbers, TYPE, words } from '../../sdk/desk.ts';
 import { Region } from '../../sdk/index.ts';
 import { native } from '../../sdk/native.ts';
 import { find } from '../../sdk/wasm/handles.ts';
+import { STACK_BYTES } from '../../sdk/wasm/plan.ts';
 import { eventually, failureOf } from '../scratch.ts';
 import { indexOf, messageOf } from './threads/messages.ts';
 import { Thread, WORD } from './threads/thread.ts';
@@ -188,6 +190,27 @@ memory('a main thread never sleeps: a lock that is held is ERR_BUSY, soon', asyn
   Atomics.store(lock, 0, 0);
   region.openProducer('c').close();
   native().close(handle);
+});
+
+memory('an instance uses a small part of its stack', () => {
+  const handle = native().regionMemory(8 << 20, 1, 1_000);
+  const { instance, home } = find('region', handle);
+  native().createChannel(handle, 'c', 0, 1_024);
+  const producer = native().openProducer(handle, 'c', 'label', -1);
+  const consumer = native().openConsumer(handle, 'c', 'label', -1, 0, 0);
+  for (let round = 0; round < 50; round += 1) {
+    [numbers[HANDLE], words[TYPE]] = [producer, 1];
+    native().write(messageOf(round, 20_000));
+    [numbers[HANDLE], words[COUNT], words[AT]] = [consumer, 9, 0];
+    native().take(new Uint8Array(100_000));
+    [numbers[HANDLE], words[COUNT]] = [consumer, -1];
+    native().release();
+  }
+  native().unblock(handle, null, 3);
+  const stack = instance.bytes.subarray(home.start, home.start + STACK_BYTES);
+  const used = STACK_BYTES - stack.findIndex((byte) => byte !== 0);
+  assert.ok(used > 0 && used < STACK_BYTES / 4, `${used} bytes`);
+  for (const open of [producer, consumer, handle]) native().close(open);
 });
 
 memory('threads wait for room without spinning', async () => {
