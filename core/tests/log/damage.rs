@@ -115,6 +115,8 @@ pub const OPTIONS: LogOptions = LogOptions {
     spares: 0,
     mode: 0o600,
     compress: false,
+    is_lazy: false,
+    is_mapped: false,
     create: true,
     origin: Origin { region_id: [0; 16], base: 0, channel: 0 },
     retention_days: None,

@@ -1,7 +1,7 @@
 //! Matcher: takes commands in the order of the stream, journals them, matches, and says what follows.
 //!
 //! ```text
-//!   orders ─► take ─► journal (pwrite) ─► book ─► staged ─► reports, market ─► their logs, when there is time
+//!   orders ─► take ─► journal (its file) ► book ─► staged ─► reports, market ─► their logs, when there is time
 //!              └ level memory: ─────────► book ─► staged ─► reports, market ─► journal
 //!                level wal:    journal ─► book ─► staged ── until it is on disk ─► reports, market
 //! ```
@@ -12,8 +12,8 @@
 //!
 //! **What must always be true.** Commands are matched in the order of their sequences, each once. What is said of a
 //! command is published when what the acknowledge level promises is true of it. From a page taken until the last of its
-//! outputs is published no memory is allocated, but in two cases in which it stands still anyway: a full disk, and a
-//! command that says more than can be staged while nothing may be published.
+//! outputs is published no memory is allocated, but where it stands still anyway: at a change of segment, on a full
+//! disk, and when a command says more than can be staged while nothing may be published.
 //!
 //! The files: `streams` holds the ends of the streams, `outlet` is one of outputs, `restart` makes the book, `backlog`
 //! keeps what was journaled and cannot be matched yet, `service` measures.
@@ -44,8 +44,9 @@ use tailrace_core::ring::step;
 /// Commands after which what is staged is published, though there are more.
 const TOGETHER: usize = 32;
 
-/// Messages of each stream that are recorded in a turn without commands: few, for the next command must not wait.
-const IDLE_SLOTS: usize = 64;
+/// Messages of each stream that are recorded in a turn without commands: few, for the next command must not wait, and as
+/// many as a log stores without a system call.
+const IDLE_SLOTS: usize = 32;
 
 /// Turns without commands after which fewer than half of that are recorded, too.
 const IDLE_TURNS: u32 = 16;
