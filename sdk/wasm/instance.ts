@@ -157,6 +157,11 @@ export class Instance {
     return this.#bytes;
   }
 
+  /** All of the memory in words, as they lie; a shared one does not grow. */
+  get words(): Uint32Array {
+    return this.#words;
+  }
+
   #renew(): void {
     this.#buffer = this.memory.buffer;
     this.#bytes = new Uint8Array(this.#buffer);

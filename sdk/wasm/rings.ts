@@ -9,8 +9,10 @@ import { type ConsumerEntry, find, type ProducerEntry, TOO_LARGE } from './handl
 import type { Instance } from './instance.ts';
 import { checked, refuse } from './refusal.ts';
 
-/** From here on, one call copies faster than a loop. */
+/** From here on, one call copies faster than a loop over words. */
 const LOOP_BYTES_MAX = 64;
+
+const staged = new Uint32Array(stage.buffer, stage.byteOffset, stage.length / 4);
 
 function tooLarge(bytes: number, most: number): never {
   return refuse('ERR_TOO_LARGE', `a message of ${bytes} bytes, and this channel takes at most ${most}`, most);
@@ -29,9 +31,12 @@ export function writeStaged(): void {
   const { instance, at } = producer;
   const length = words[COUNT]!;
   const place = instance.stage;
-  const bytes = instance.bytes;
-  if (length <= LOOP_BYTES_MAX) for (let index = 0; index < length; index += 1) bytes[place + index] = stage[index]!;
-  else bytes.set(stage.subarray(0, length), place);
+  if (length <= LOOP_BYTES_MAX) {
+    const memory = instance.words;
+    for (let from = 0, to = place >>> 2; from * 4 < length; from += 1, to += 1) memory[to] = staged[from]!;
+  } else {
+    instance.bytes.set(stage.subarray(0, length), place);
+  }
   words[ANSWER] = written(producer, instance.calls.producer_write(at, place, length, words[TYPE]!), length);
 }
 
