@@ -2,7 +2,6 @@
  * Thread: a worker that runs a program over a shared region, and what it and the test tell each other in shared words, so
  * that nothing which it said is lost when it is ended.
  */
-import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import type { Region, SharedRegion } from '../../../sdk/index.ts';
@@ -12,7 +11,7 @@ const TSX = import.meta.resolve('tsx/esm/api');
 /** Words that a thread and its test share. */
 export const WORD = { step: 0, written: 1, ready: 2, count: 8 } as const;
 /** Messages that a thread can say to have read. */
-export const INDEX_MAX = 4_096;
+export const INDEX_MAX = 1 << 16;
 
 /** What a program finds as its data, beside what it is told. */
 export interface Given {
@@ -25,6 +24,7 @@ export class Thread {
   readonly worker: Worker;
   readonly words: Int32Array;
   failure: unknown;
+  readonly #exit: Promise<void>;
 
   constructor(region: Region, program: string, told: object) {
     const buffer = new SharedArrayBuffer((WORD.count + INDEX_MAX) * 4);
@@ -36,6 +36,8 @@ export class Thread {
       this.failure = error;
     });
     region.attach(this.worker);
+    // After the region has heard of it: its burial is done when this is.
+    this.#exit = new Promise((resolve) => this.worker.once('exit', () => resolve()));
   }
 
   /** How many messages it was told to have written. */
@@ -60,8 +62,8 @@ export class Thread {
 
   /** Ends it wherever it is. */
   async end(): Promise<void> {
-    const exit = once(this.worker, 'exit');
     await this.worker.terminate();
-    await exit;
+    await this.#exit;
+    if (this.failure !== undefined) throw this.failure;
   }
 }

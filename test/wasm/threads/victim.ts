@@ -12,6 +12,7 @@ import { INDEX_MAX, WORD } from './thread.ts';
 /** What a victim is told. */
 export type Ask =
   | { op: 'write'; first: number; count: number; size: number }
+  | { op: 'pour'; first: number; count: number }
   | { op: 'read'; isTaking: boolean }
   | { op: 'open'; as: 'producer' | 'consumer' }
   | { op: 'close' }
@@ -45,6 +46,20 @@ async function write(first: number, count: number, size: number): Promise<void> 
   }
 }
 
+/** Writes on and on, and waits for room. */
+async function pour(first: number, count: number): Promise<void> {
+  producer ??= region.openProducer('c', { label: 'victim' });
+  for (let index = first; index < first + count; ) {
+    const batch = [index, index + 1, index + 2].map((one) => messageOf(one, 64 + (one % 5) * 400));
+    index += producer.writeBatch(batch);
+    Atomics.store(words, WORD.written, index - first);
+    if (index % 3 === first % 3) continue;
+    await producer.send(messageOf(index, 64), { timeoutMs: 10_000 });
+    index += 1;
+    Atomics.store(words, WORD.written, index - first);
+  }
+}
+
 async function read(isTaking: boolean): Promise<void> {
   consumer ??= region.openConsumer('c', isTaking ? { label: 'victim' } : { label: 'victim', from: 'oldest' });
   const end = performance.now() + 5_000;
@@ -66,6 +81,7 @@ function sleepInside(): void {
 
 for (const ask of asks as Ask[]) {
   if (ask.op === 'write') await write(ask.first, ask.count, ask.size);
+  else if (ask.op === 'pour') await pour(ask.first, ask.count);
   else if (ask.op === 'read') await read(ask.isTaking);
   else if (ask.op === 'sleep') sleepInside();
   else if (ask.op === 'close') {
