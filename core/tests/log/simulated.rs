@@ -16,7 +16,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tailrace_core::log::layout::LogTail;
-use tailrace_core::log::storage::{LogFile, Storage, TailPage};
+use tailrace_core::log::storage::{LogFile, MappedFile, Storage, TailPage};
 use tailrace_core::sync::Zeroed;
 
 const EIO: i32 = 5;
@@ -272,6 +272,11 @@ impl Storage for Simulated {
         Ok(tail)
     }
 
+    fn map(&self, name: &str, bytes: u64) -> io::Result<Option<Box<dyn MappedFile>>> {
+        let inode = *self.state().image.names.get(name).ok_or(ErrorKind::NotFound)?;
+        Ok(Some(Box::new(Mapped { directory: self.clone(), name: name.into(), inode, bytes })))
+    }
+
     fn try_lock(&self, byte: u64) -> io::Result<Option<Box<dyn Any + Send + Sync>>> {
         if !self.state().locks.insert(byte) {
             return Ok(None);
@@ -290,6 +295,31 @@ impl Storage for Simulated {
 
     fn path(&self) -> &Path {
         Path::new("/simulated")
+    }
+}
+
+#[derive(Debug)]
+struct Mapped {
+    directory: Simulated,
+    name: String,
+    inode: usize,
+    bytes: u64,
+}
+
+impl MappedFile for Mapped {
+    fn store(&self, bytes: &[u8], offset: u64) -> bool {
+        assert!(bytes.len().is_multiple_of(8) && offset.is_multiple_of(8), "frames are");
+        if offset + bytes.len() as u64 > self.bytes {
+            return false;
+        }
+        // A process may be killed in the middle of it.
+        let (first, rest) = bytes.split_at(bytes.len() / 16 * 8);
+        let mut state = self.directory.state();
+        for (part, offset) in [(first, offset as usize), (rest, offset as usize + first.len())] {
+            state.image.inodes[self.inode].write(part, offset);
+            state.end(|| format!("store {} B at {offset} of {}", part.len(), self.name));
+        }
+        true
     }
 }
 

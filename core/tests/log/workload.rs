@@ -15,6 +15,8 @@ pub fn options(coin: &mut Coin) -> LogOptions {
         segment_bytes: SEGMENT_BYTES,
         spares: coin.below(3) as u32,
         compress: coin.percent(25),
+        is_lazy: coin.percent(10),
+        is_mapped: coin.percent(50),
         ..LogOptions::default()
     }
 }
