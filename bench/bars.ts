@@ -42,13 +42,13 @@ const rate = (value: number) => `${(value / 1e6).toFixed(value < 1e7 ? 2 : 1)} M
 const speed = (sample: Sample) => 1e9 / sample.ns.p50;
 const overall = (sample: Sample) => sample.per_second ?? Number.NaN;
 
-function ratioTo(name: string, other: string, of: (sample: Sample) => number) {
+function ratioTo(name: string, other: string, of: (sample: Sample) => number, tell = rate) {
   return (samples: Samples): Measured | undefined => {
     const [ours, theirs] = [samples.get(name), samples.get(other)];
     if (ours === undefined || theirs === undefined) return undefined;
     const turns = Math.min(ours.length, theirs.length);
     const ratios = Array.from({ length: turns }, (_, turn) => of(ours[turn]!) / of(theirs[turn]!));
-    return { ratio: median(ratios), value: `${rate(median(ours.map(of)))}, ${rate(median(theirs.map(of)))}` };
+    return { ratio: median(ratios), value: `${tell(median(ours.map(of)))}, ${tell(median(theirs.map(of)))}` };
   };
 }
 
@@ -269,6 +269,88 @@ const BOOK_BARS: Bar[] = [
   ),
 ];
 
+/** The median over all slices of all turns of one quantile of a way, beside the plain way's in the slice beside it. */
+function besidePlain(name: string, part: 'p50' | 'p99') {
+  return (samples: Samples): Measured | undefined => {
+    const pairs = samples.get(name)?.flatMap((sample) => sample.pairs!);
+    if (pairs === undefined) return undefined;
+    const at = part === 'p50' ? 0 : 1;
+    const value = [at, at + 2].map((index) => us(median(pairs.map((pair) => pair[index]!)))).join(', ');
+    return { ratio: median(pairs.map((pair) => pair[at]! / pair[at + 2]!)), value };
+  };
+}
+
+const us = (value: number) => `${(value / 1e3).toFixed(2)} us`;
+const RATES = [100, 250, 500];
+
+const EXCHANGE_BARS: Bar[] = [
+  atMost('ring in → report out, 1 M/s, journal in the page cache: p50', 1, '2 us + half the floor', (samples) =>
+    within('ring written', ({ ns, around }) => [ns.p50, 2_000 + around!.p50 / 2], us)(samples),
+  ),
+  atMost(
+    'ring in → report out, 1 M/s, journal in the page cache: p99',
+    1.5,
+    '1.5 × a loop that copies',
+    besidePlain('ring written', 'p99'),
+  ),
+  atMost(
+    'ring in → report out, 1 M/s, journal in the page cache: p99 alone',
+    50_000,
+    '50 us (an aim)',
+    plain('ring written', (sample) => median(sample.pairs!.map((pair) => pair[1])), us),
+  ),
+  atMost(
+    'ring in → report out: turns that took memory, but for new segments',
+    0,
+    '0',
+    plain(
+      'ring written',
+      (sample) => Math.max(0, sample.allocating_turns! - sample.segments_begun!),
+      (value) => `${value}`,
+    ),
+  ),
+  ...RATES.flatMap((thousand) => [
+    atMost(
+      `TCP in → UDP out, ${thousand} k/s: p50`,
+      2,
+      '2 × a bare echo',
+      besidePlain(`sockets ${thousand} k/s`, 'p50'),
+    ),
+    atMost(
+      `TCP in → UDP out, ${thousand} k/s: p99`,
+      1.5,
+      '1.5 × a bare echo',
+      besidePlain(`sockets ${thousand} k/s`, 'p99'),
+    ),
+  ]),
+  least(
+    'TCP in → UDP out, 500 k/s: sustained',
+    0.99,
+    '0.99 × asked',
+    within('sockets 500 k/s', (sample) => [overall(sample), sample.asked_per_second!], rate),
+  ),
+  atMost(
+    'TCP in → UDP out, 500 k/s: lost',
+    0,
+    '0',
+    plain(
+      'sockets 500 k/s',
+      (sample) => sample.lost!,
+      (value) => `${value}`,
+    ),
+  ),
+  least(
+    'TCP in → UDP out, 500 k/s: messages a datagram',
+    16,
+    '16',
+    plain(
+      'sockets 500 k/s',
+      (sample) => sample.per_datagram!,
+      (value) => value.toFixed(1),
+    ),
+  ),
+];
+
 const KERNEL_BARS: Bar[] = [
   atLeast(
     'kernel, one comparison, a record',
@@ -281,6 +363,42 @@ const KERNEL_BARS: Bar[] = [
     1.3,
     'the loop in JavaScript',
     speedUp('kernel filter, three fields, in place'),
+  ),
+];
+
+/** Whole processes: the median, in milliseconds; one in twenty is told beside it. */
+function cold(backend: string) {
+  return (samples: Samples): Measured | undefined => {
+    const [taken] = samples.get(`cold ${backend}`) ?? [];
+    if (taken === undefined) return undefined;
+    const value = `${ms(taken.ns.p50)}, p95 ${ms(taken.p95_ns!)}, Node ${ms(taken.floor_ns!.p50)}`;
+    return { ratio: taken.ns.p50 / 1e6, value };
+  };
+}
+
+const RING = 'ring between two workers, 64 B, batches of 32';
+
+const WASM_BARS: Bar[] = [
+  atLeast(
+    `${RING}: WASM`,
+    0.5,
+    'native, the same loop',
+    ratioTo('threads 64 x32 wasm', 'threads 64 x32 native', speed),
+  ),
+  atLeast(
+    `${RING}: the module's calls`,
+    0.5,
+    "Rust's bare queue",
+    ratioTo('threads 64 x32 calls', 'threads 64 x32 rust', speed),
+  ),
+  atMost(
+    'book in WASM, Nasdaq-like flow, a command in batches of 64: p50',
+    2,
+    '2 × native, the same program',
+    ratioTo('flow wasm', 'flow native', ({ ns }) => ns.p50, ns),
+  ),
+  ...['native', 'wasm'].map((backend) =>
+    atMost(`cold start, ${backend}: p50`, 40, "40 ms beyond Node's own start", cold(backend)),
   ),
 ];
 
@@ -352,10 +470,12 @@ const BARS: Bar[] = [
 
 /** The bars that the samples allow to judge. */
 export function judge(samples: Samples): Verdict[] {
-  return [...BARS, ...LOG_BARS, ...BOOK_BARS, ...KERNEL_BARS].flatMap(({ figure, bar, limit, isCeiling, measure }) => {
-    const measured = measure(samples);
-    if (measured === undefined || !Number.isFinite(measured.ratio)) return [];
-    const { ratio, value } = measured;
-    return [{ figure, value, bar, ratio, limit, isMet: isCeiling ? ratio <= limit : ratio >= limit }];
-  });
+  return [...BARS, ...LOG_BARS, ...BOOK_BARS, ...EXCHANGE_BARS, ...KERNEL_BARS, ...WASM_BARS].flatMap(
+    ({ figure, bar, limit, isCeiling, measure }) => {
+      const measured = measure(samples);
+      if (measured === undefined || !Number.isFinite(measured.ratio)) return [];
+      const { ratio, value } = measured;
+      return [{ figure, value, bar, ratio, limit, isMet: isCeiling ? ratio <= limit : ratio >= limit }];
+    },
+  );
 }

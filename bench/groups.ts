@@ -6,9 +6,11 @@
  */
 import { rmSync } from 'node:fs';
 import { book } from './books.ts';
+import { exchange } from './exchanges.ts';
 import { kernels } from './kernels.ts';
 import { log } from './logs.ts';
 import { type Bench, inTurns, keep, type Take } from './turns.ts';
+import { wasm } from './wasm.ts';
 import { at, say, type Workshop } from './workshop.ts';
 
 const RINGS = ['queue', 'exclusive', 'stream', 'exclusive-stream'];
@@ -178,7 +180,9 @@ export const GROUPS: Record<string, (bench: Bench) => Promise<void>> = {
   languages,
   log,
   book,
+  exchange,
   kernels,
+  wasm,
 };
 
 /** Runs the groups whose name contains `only`. */

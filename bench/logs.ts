@@ -11,7 +11,8 @@ const PATIENCE_MS = 120_000;
 const STORES = ['log', 'recorder', 'sqlite', 'lmdb', 'redis'];
 const BATCH = 256;
 
-function disk(): string {
+/** A new directory on the disk that is measured. */
+export function disk(): string {
   const parent = process.env.TAILRACE_BENCH_DISK ?? at('target');
   mkdirSync(parent, { recursive: true });
   return mkdtempSync(`${parent}/disk-`);

@@ -48,6 +48,21 @@ export interface Sample {
   mean_ns?: number;
   cpu_mean_ns?: number;
   worst_ns?: number;
+  /** What a book said, and the hash of what it has become. */
+  events?: number;
+  hash?: string;
+  /** Nanoseconds that one in twenty was above. */
+  p95_ns?: number;
+  /** Slices of a way through the exchange: its p50 and p99, and those of the plain way beside it. */
+  pairs?: [number, number, number, number][];
+  asked_per_second?: number;
+  per_datagram?: number;
+  lost?: number;
+  output_hash?: string;
+  allocating_turns?: number;
+  segments_begun?: number;
+  service_p50_ns?: number;
+  service_p99_ns?: number;
 }
 
 const TRIES = 4;

@@ -70,6 +70,16 @@ export function table(report: Report): string {
   for (const [name, taken] of Object.entries(report.samples)) {
     if (taken[0]!.burial) lines.push(`${name}: from the kill to the free lock, p50 ${number(taken[0]!.burial.p50)} ns`);
   }
+  for (const [name, taken] of Object.entries(report.samples)) {
+    if (taken[0]!.output_hash === undefined) continue;
+    const service = (part: 'service_p50_ns' | 'service_p99_ns') => number(median(taken.map((sample) => sample[part]!)));
+    lines.push(
+      `${name}: engine service p50 ${service('service_p50_ns')} ns, p99 ${service('service_p99_ns')} ns; ` +
+        `beside it, without an engine: p50 ${number(median(taken.map(({ floor_ns }) => floor_ns!.p50)))} ns, ` +
+        `p99 ${number(median(taken.map(({ floor_ns }) => floor_ns!.p99)))} ns; ` +
+        `output hash ${taken.map((sample) => sample.output_hash).join(' ')}`,
+    );
+  }
   if (report.verdicts.length > 0) {
     const head = ['figure', 'measured', 'ratio', 'bar', ''];
     const rows = report.verdicts.map(({ figure, value, ratio, bar, isMet }) => [

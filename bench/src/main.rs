@@ -5,6 +5,7 @@ mod aside;
 mod book;
 mod clock;
 mod disk;
+mod exchange;
 mod figure;
 mod floor;
 mod log;
@@ -98,6 +99,9 @@ enum What {
     /// Order books.
     #[command(subcommand)]
     Book(book::What),
+    /// The whole exchange, and ways through it.
+    #[command(subcommand)]
+    Exchange(exchange::What),
     /// Logs, recorders, and stores of others.
     #[command(subcommand)]
     Log(log::What),
@@ -148,6 +152,7 @@ fn main() -> Outcome<()> {
             figure::print(&subject, "burial", &repair::burials(&program, trials)?);
         }
         What::Book(what) => book::run(what)?,
+        What::Exchange(what) => exchange::run(what)?,
         What::Log(what) => log::run(what)?,
         What::Victim { path, held } => repair::die(&path, held)?,
     }

@@ -44,13 +44,19 @@ pub struct Flow {
     /// Account, id and side, oldest first.
     sent: Vec<(u32, u64, u8)>,
     mid: i64,
+    accounts: u32,
 }
 
 impl Flow {
     /// One that begins with an empty book.
     pub fn new(seed: u64) -> Self {
-        let last_ids = vec![0; ACCOUNTS as usize];
-        Self { chance: Chance(seed), sequence: 0, last_ids, sent: vec![], mid: MID }
+        Self::among(seed, ACCOUNTS)
+    }
+
+    /// The same with so many accounts.
+    pub fn among(seed: u64, accounts: u32) -> Self {
+        let last_ids = vec![0; accounts as usize];
+        Self { chance: Chance(seed), sequence: 0, last_ids, sent: vec![], mid: MID, accounts }
     }
 
     /// The command that says `message`.
@@ -89,7 +95,7 @@ impl Flow {
     }
 
     fn any_account(&mut self) -> u32 {
-        self.chance.below(ACCOUNTS.into()) as u32
+        self.chance.below(self.accounts.into()) as u32
     }
 
     fn away(&mut self, side: u8) -> i64 {

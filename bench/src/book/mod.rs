@@ -1,6 +1,6 @@
 //! Book: what a command costs on one core, in ordinary streams and in the worst ones.
 
-mod flow;
+pub mod flow;
 mod worst;
 
 use crate::clock::{self, ticks};
