@@ -11,7 +11,9 @@
 //! recorded. Both end by themselves when there is room. A disk that fails ends the matcher.
 //!
 //! **What must always be true.** Commands are matched in the order of their sequences, each once. What is said of a
-//! command is published when what the acknowledge level promises is true of it. From a page taken until the last of its
+//! command is published when what the acknowledge level promises is true of it. What is said of a command goes into the
+//! logs of the outputs after the command is in the journal, at every level, so nobody has to say again what a journal has
+//! lost with a region (on a full disk it may be otherwise). From a page taken until the last of its
 //! outputs is published no memory is allocated, but where it stands still anyway: at a change of segment, on a full
 //! disk, and when a command says more than can be staged while nothing may be published.
 //!
@@ -105,6 +107,12 @@ impl Sink for Outlets<'_> {
 }
 
 impl Outlets<'_> {
+    /// Whether all that is staged can be published, and nothing has to be recorded for it.
+    #[inline]
+    fn fit(&self) -> bool {
+        self.reports.fits() && self.market.fits()
+    }
+
     /// Publishes what is said of commands up to `last`. Of one that has more to say the newest market message stays, for
     /// it may be the last.
     #[inline]
@@ -203,17 +211,17 @@ impl Matcher {
         }
         step("matcher.taken");
         let begun = self.service.begin();
-        if *acknowledge != Acknowledge::Memory {
+        let mut is_journaled = *acknowledge != Acknowledge::Memory;
+        if is_journaled {
             self.is_full = !record(&mut taken)?;
             if self.is_full {
                 return Ok(0);
             }
-            step("matcher.journaled");
         }
         let first = taken.first_sequence();
         let mut outlets = Outlets { reports, market };
         let mut matched = 0;
-        for (index, record) in taken.records().iter().enumerate() {
+        for index in 0..taken.records().len() {
             let sequence = first + index as u64;
             if sequence <= replica.sequence() {
                 // It was matched before the journal's disk was full.
@@ -221,30 +229,37 @@ impl Matcher {
             }
             let is_stuck = replica.is_pending() || outlets.room() < EVENTS;
             if is_stuck || matched % TOGETHER == TOGETHER - 1 {
+                if !is_journaled && (is_stuck || !outlets.fit()) {
+                    self.is_full = !record(&mut taken)?;
+                    if self.is_full {
+                        // The rest is still in the ring.
+                        return Ok(matched);
+                    }
+                    is_journaled = true;
+                }
                 outlets.publish(sayable(*acknowledge, taken.log()), replica.is_pending())?;
                 if replica.is_pending() {
                     replica.go_on(&mut outlets);
                 }
             }
-            if replica.is_pending() || outlets.room() < EVENTS {
-                if *acknowledge == Acknowledge::Memory {
-                    // The rest is still in the ring.
-                    return Ok(matched);
-                }
-                backlog.push(&Entry::of_record(sequence, record));
+            let entry = Entry::of_record(sequence, &taken.records()[index]);
+            if !backlog.is_empty() || replica.is_pending() || outlets.room() < EVENTS {
+                backlog.push(&entry);
                 continue;
             }
-            replica.take(&Entry::of_record(sequence, record), &mut outlets)?;
+            replica.take(&entry, &mut outlets)?;
             matched += 1;
         }
         step("matcher.matched");
+        if !is_journaled && (replica.is_pending() || !outlets.fit()) {
+            is_journaled = record(&mut taken)?;
+        }
         if *acknowledge != Acknowledge::Wal {
             outlets.publish(u64::MAX, replica.is_pending())?;
             step("matcher.published");
         }
-        if *acknowledge == Acknowledge::Memory && !replica.is_pending() {
+        if !is_journaled {
             self.is_full = !record(&mut taken)?;
-            step("matcher.journaled");
         }
         drop(taken);
         self.service.end(begun, matched);
@@ -295,7 +310,10 @@ fn sayable(acknowledge: Acknowledge, journal: &Log) -> u64 {
 #[inline]
 fn record(taken: &mut Taken<'_>) -> Result<bool> {
     match taken.record() {
-        Ok(()) => Ok(true),
+        Ok(()) => {
+            step("matcher.journaled");
+            Ok(true)
+        }
         Err(error) if error.code() == Code::DISK_FULL => Ok(false),
         Err(error) => Err(error),
     }

@@ -113,6 +113,12 @@ impl Outlet {
         STAGED - self.count
     }
 
+    /// Whether the ring has room for all that is staged, and nothing has to be recorded for it.
+    #[inline]
+    pub fn fits(&self) -> bool {
+        self.count as u64 + self.clerk.lag() <= self.capacity
+    }
+
     /// The command of the first message that is staged.
     pub fn first_staged(&self) -> Option<u64> {
         (self.count > 0).then(|| self.staged[self.start & MASK].origin.command_sequence)

@@ -91,3 +91,39 @@ fn killed_twice_in_a_hundred_thousand_commands_at_level_wal() {
 fn killed_twice_in_a_hundred_thousand_commands_of_every_kind() {
     run(4, Acknowledge::Written, Kind::Adversarial);
 }
+
+/// The region is lost with the matcher, and what was not journaled with it: what the logs of the outputs have follows
+/// from the journal all the same.
+fn lose_regions(acknowledge: Acknowledge) {
+    let mut chance = Chance(5);
+    for round in 0..8 {
+        let stage = Stage::new(&Shape { acknowledge, streams: [1 << 10, 64, 64], ..Shape::default() });
+        let commands = flow(Kind::Adversarial, round, 20_000);
+        let matcher = Part::start(&stage.file, "matcher", &[]);
+        matcher.line("ready");
+        let mut writer = stage.writer();
+        let (mut done, last) = (0, 2_000 + chance.below(15_000) as usize);
+        while done < last {
+            done += writer.write(&commands[done..done + 300]);
+        }
+        std::thread::sleep(Duration::from_micros(chance.below(3_000)));
+        matcher.kill();
+        drop(writer);
+        std::fs::remove_file(&stage.config.region).expect("removed");
+        let matcher = Part::start(&stage.file, "matcher", &[]);
+        matcher.line("ready");
+        matcher.end();
+        let (_, follows) = stage.follows();
+        assert!(stage.said() == follows, "round {round}, {acknowledge:?}");
+    }
+}
+
+#[test]
+fn killed_with_its_region_at_level_memory() {
+    lose_regions(Acknowledge::Memory);
+}
+
+#[test]
+fn killed_with_its_region_at_level_written() {
+    lose_regions(Acknowledge::Written);
+}

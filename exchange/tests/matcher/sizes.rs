@@ -72,3 +72,30 @@ fn a_hundred_thousand_orders_go_in_one_command() {
         assert!(said == follows, "{acknowledge:?}");
     }
 }
+
+#[test]
+fn what_follows_a_command_that_says_much_stays_behind_it() {
+    for acknowledge in [Acknowledge::Memory, Acknowledge::Written, Acknowledge::Wal] {
+        let stage = Stage::new(&Shape { acknowledge, ..Shape::default() });
+        let mut matcher = stage.matcher();
+        let mut writer = stage.writer();
+        let order = |client_order_id| {
+            let order = NewOrder { side: 1, order_type: 1, account: 1, quantity: 1, price: 10, ..NewOrder::BLANK };
+            let message = NewOrder { client_order_id, ..order }.into();
+            Command { sequence: 0, timestamp_ns: client_order_id, message }
+        };
+        let orders: Vec<_> = (1..=10_000).map(order).collect();
+        feed(&mut matcher, &mut writer, &orders);
+        settle(&mut matcher).expect("in order");
+        // It has more to say of one command than it can at once, and others follow.
+        let message = MassCancel { account: 1, ..MassCancel::BLANK }.into();
+        writer.write(&[Command { sequence: 0, timestamp_ns: 1, message }, order(10_001), order(10_002)]);
+        matcher.turn().expect("in order");
+        matcher.close().expect("closed");
+        std::fs::remove_file(&stage.config.region).expect("removed");
+        stage.matcher().close().expect("closed");
+        let (replica, follows) = stage.follows();
+        assert_eq!((replica.sequence(), replica.book().order_count()), (10_004, 2), "{acknowledge:?}");
+        assert!(stage.said() == follows, "{acknowledge:?}");
+    }
+}
