@@ -1,8 +1,9 @@
 //! Starting again: what was said is not said again, what was not is, and what contradicts the journal is noticed.
 
 use crate::flow::Kind;
-use crate::stage::{Shape, Stage, feed, flow, records, settle};
-use tailrace_core::book::message::{CancelOrder, MassCancel, NewOrder};
+use crate::stage::{Shape, Stage, feed, flow, records, settle, word};
+use tailrace_core::book::Command;
+use tailrace_core::book::message::{CancelOrder, MassCancel, NewOrder, ORDER_LIMIT, SIDE_BUY, SIDE_SELL};
 use tailrace_core::error::Code;
 use tailrace_core::log::{Log, LogOptions, Record};
 use tailrace_exchange::agent::Agent;
@@ -215,4 +216,52 @@ fn a_region_without_its_folder_is_told() {
     let mut matcher = stage.matcher();
     assert_eq!(matcher.replica().sequence(), 1);
     matcher.close().expect("closed");
+}
+
+#[test]
+fn numbers_never_repeat_over_restarts_and_times_are_replayed() {
+    let stage = Stage::new(&Shape { streams: [64, 64, 64], ..Shape::default() });
+    // A clock that is set back between two orders, and goes wrong altogether.
+    let times = |round: u64, index: u64| [u64::MAX - index, 1_000 - round * 100 - index, 0][index as usize % 3];
+    let mut ids = 0;
+    for round in 0..6 {
+        let mut matcher = stage.matcher();
+        let commands: Vec<_> = (0..40)
+            .map(|index| {
+                ids += 1;
+                let side = if index % 2 == 0 { SIDE_BUY } else { SIDE_SELL };
+                let account = (ids % 5) as u32;
+                let order =
+                    NewOrder { side, order_type: ORDER_LIMIT, account, price: 9, quantity: 2, ..NewOrder::BLANK };
+                let message = NewOrder { client_order_id: ids, ..order }.into();
+                Command { sequence: 0, timestamp_ns: times(round, index), message }
+            })
+            .collect();
+        feed(&mut matcher, &mut stage.writer(), &commands);
+        settle(&mut matcher).expect("in order");
+        matcher.close().expect("closed");
+        if round % 2 == 0 {
+            std::fs::remove_file(&stage.config.region).expect("removed");
+        }
+    }
+    let said = stage.said();
+    said.check_numbers();
+    let (replica, follows) = stage.follows();
+    assert!(said == follows, "times, too");
+    assert_eq!(replica.sequence(), 241);
+    let journal = records(&stage.config.log("orders"));
+    for (index, (timestamp_ns, _)) in journal[1..].iter().enumerate() {
+        assert_eq!(*timestamp_ns, times(index as u64 / 40, index as u64 % 40), "command {index}");
+    }
+    // The book's own numbers: no order and no trade has one that another had.
+    let numbers = |letter: u8, at| {
+        let mut numbers: Vec<_> =
+            said.market.iter().filter(|(_, bytes)| bytes[0] == letter).map(|(_, bytes)| word(bytes, at)).collect();
+        let count = numbers.len();
+        numbers.sort_unstable();
+        numbers.dedup();
+        assert_eq!(numbers.len(), count, "of {}", char::from(letter));
+        count
+    };
+    assert!(numbers(b'A', 24) > 60 && numbers(b'E', 32) > 60);
 }
