@@ -376,20 +376,12 @@ function cold(backend: string) {
   };
 }
 
-const RING = 'ring between two workers, 64 B, batches of 32';
-
 const WASM_BARS: Bar[] = [
   atLeast(
-    `${RING}: WASM`,
+    'ring between two workers, 64 B, batches of 32: WASM',
     0.5,
     'native, the same loop',
     ratioTo('threads 64 x32 wasm', 'threads 64 x32 native', speed),
-  ),
-  atLeast(
-    `${RING}: the module's calls`,
-    0.5,
-    "Rust's bare queue",
-    ratioTo('threads 64 x32 calls', 'threads 64 x32 rust', speed),
   ),
   atMost(
     'book in WASM, Nasdaq-like flow, a command in batches of 64: p50',

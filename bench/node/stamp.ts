@@ -63,13 +63,21 @@ export class Checker {
   }
 
   /** The first tenth warms up and is checked byte by byte; only what follows is timed. */
+  get isWarming(): boolean {
+    return this.next < this.#total / 10;
+  }
+
   see(message: Uint8Array): void {
     const number = this.next;
-    const warm = this.#total / 10;
-    const right = isRight(message, number, this.#bytes) && (number >= warm || isWhole(message, number, this.#bytes));
-    if (!right) this.#wrong += 1;
-    this.next = number + 1;
-    if (this.next % this.#stretch !== 0 || number < warm) return;
+    this.note(isRight(message, number, this.#bytes) && (!this.isWarming || isWhole(message, number, this.#bytes)));
+  }
+
+  /** Takes note of the next message, which somebody else looked at. */
+  note(isRight: boolean): void {
+    const isTimed = !this.isWarming;
+    if (!isRight) this.#wrong += 1;
+    this.next += 1;
+    if (this.next % this.#stretch !== 0 || !isTimed) return;
     const now = process.hrtime.bigint();
     if (this.#from === 0n) this.#start = now;
     else this.times.push(Number(now - this.#from) / this.#stretch);

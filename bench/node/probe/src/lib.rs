@@ -2,7 +2,8 @@
 //!
 //! `empty` is a raw Node-API callback that takes one Uint8Array and looks at it. `sleepOn` starts a thread that sleeps on
 //! a bare futex in a mapped file and hands the time it finds there to a callback, through a thread-safe function and
-//! nothing else. `probe_empty_write` has the signature of `tr_write`, for ctypes.
+//! nothing else. `pin` puts the calling thread on one processor, which nothing in Node can. `probe_empty_write` has the
+//! signature of `tr_write`, for ctypes.
 
 use napi_sys as sys;
 use std::ffi::{CStr, c_char, c_void};
@@ -28,6 +29,7 @@ pub unsafe extern "C" fn napi_register_module_v1(env: sys::napi_env, exports: sy
         sys::setup();
         define(env, exports, c"empty", empty);
         define(env, exports, c"sleepOn", sleep_on);
+        define(env, exports, c"pin", pin);
     }
     exports
 }
@@ -60,6 +62,20 @@ unsafe extern "C" fn empty(env: sys::napi_env, info: sys::napi_callback_info) ->
         sys::napi_get_typedarray_info(env, array, kind, &mut length, &mut bytes, buffer, offset);
     }
     std::hint::black_box((length, bytes));
+    null_mut()
+}
+
+/// `pin(processor)`: the calling thread runs there and nowhere else, if there is such a processor.
+unsafe extern "C" fn pin(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let mut processor = 0;
+    // SAFETY: the values are this call's; a set of processors may be all zero, and is as long as said.
+    unsafe {
+        let [number] = arguments(env, info);
+        sys::napi_get_value_uint32(env, number, &mut processor);
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(processor as usize % libc::CPU_SETSIZE as usize, &mut set);
+        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set);
+    }
     null_mut()
 }
 

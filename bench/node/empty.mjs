@@ -1,0 +1,1 @@
+/** Empty: what Node's own start costs. */
