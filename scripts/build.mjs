@@ -110,11 +110,13 @@ async function buildSdk() {
     .filter((file) => file.endsWith('.ts'))
     .map((file) => `sdk/${file}`)
     .sort();
-  const wanted = digest([...sources, 'tsconfig.json', 'tsconfig.build.json', 'package-lock.json']);
+  const wanted = digest([...sources, 'tsconfig.json', 'tsconfig.build.json', 'package-lock.json', 'scripts/browser.mjs']);
   await unlessFresh('dist/.tailrace', wanted, async () => {
     say('compiling the TypeScript package');
     rmSync(`${root}dist`, { recursive: true, force: true });
     await must(['node_modules/.bin/tsc', '--project', 'tsconfig.build.json']);
+    const { bundlePackage } = await import('./browser.mjs');
+    await bundlePackage(`${root}dist`);
   });
 }
 

@@ -12,6 +12,8 @@
  */
 import { MESSAGE_REDELIVERED, RECORD_HEADER_BYTES } from './generated/layout.ts';
 
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+
 /** Memory that records are copied into. */
 export class Chunk {
   readonly buffer: ArrayBuffer;
@@ -106,7 +108,10 @@ export class Message {
   /** The payload as UTF-8. */
   text(): string {
     const at = this.#at + RECORD_HEADER_BYTES;
-    return Buffer.from(this.#chunk.buffer, at, this.#chunk.words[(this.#at >>> 2) + 5]!).toString();
+    const length = this.#chunk.words[(this.#at >>> 2) + 5]!;
+    // A page has no Buffer, which is faster.
+    if (typeof Buffer === 'undefined') return decoder.decode(new Uint8Array(this.#chunk.buffer, at, length));
+    return Buffer.from(this.#chunk.buffer, at, length).toString();
   }
 
   /** The payload as JSON. */

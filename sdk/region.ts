@@ -303,7 +303,7 @@ export class Region extends EventEmitter<RegionEvents> {
     listen(this.#handle, (channel, kind, count) => {
       const name = this.channels()[channel]?.name ?? String(channel);
       const event = EVENTS[kind];
-      if (event) process.nextTick(() => this.emit(event, { channel: name, count }));
+      if (event) queueMicrotask(() => this.emit(event, { channel: name, count }));
     });
   }
 

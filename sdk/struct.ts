@@ -99,6 +99,10 @@ const NAME = /^[A-Za-z_]\w{0,63}$/;
 const TAKEN = new Set(['constructor', 'prototype', 'SIZE', 'this', '__proto__']);
 const ALIGNMENT_MAX = 8;
 
+function bytesOf(digits: string): Uint8Array {
+  return Uint8Array.from(digits.match(/[\da-f]{2}/gi) ?? [], (pair) => Number.parseInt(pair, 16));
+}
+
 function checkedSize(size: number): number {
   if (Number.isSafeInteger(size) && size >= 1 && size <= SIZE_MAX) return size;
   throw wrongArgument(`a field of ${size} bytes; give a whole number from 1 to ${SIZE_MAX}`);
@@ -240,7 +244,7 @@ export class Struct<F extends Fields = Fields> {
     const parsed = Object.entries(json).map(([name, value]) => {
       const kind = this.fields.find((field) => field.name === name)?.kind;
       if (typeof value !== 'string') return [name, value];
-      if (kind === 'bytes') return [name, Uint8Array.from(Buffer.from(value, 'hex'))];
+      if (kind === 'bytes') return [name, bytesOf(value)];
       return [name, (kind === 'i64' || kind === 'u64') && /^-?\d+$/.test(value) ? BigInt(value) : value];
     });
     return Object.fromEntries(parsed) as Partial<Values<F>>;

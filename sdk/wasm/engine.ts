@@ -21,6 +21,7 @@ export interface Global {
 interface Engine {
   Memory: new (limits: { initial: number; maximum: number; shared: true }) => Memory;
   Module: new (bytes: Uint8Array) => Module;
+  compile(bytes: Uint8Array): Promise<Module>;
   Instance: new (
     module: Module,
     imports: Record<string, Record<string, unknown>>,
@@ -37,6 +38,11 @@ export function newMemory(initial: number, maximum: number): Memory {
 /** Compiles a module. */
 export function compile(bytes: Uint8Array): Module {
   return new engine.Module(bytes);
+}
+
+/** Compiles a module without holding anybody up. */
+export function compileLater(bytes: Uint8Array): Promise<Module> {
+  return engine.compile(bytes);
 }
 
 /** Instantiates a module. */

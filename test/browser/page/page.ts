@@ -1,0 +1,248 @@
+/**
+ * Page: the trials that run in a page, each a function that the test calls there, with an answer that it judges.
+ */
+import { Book, backend, type Consumer, mold, now, Region, ready, wire } from '../../../sdk/browser.ts';
+import { type Caller, type Given, indexOf, messageOf } from './given.ts';
+
+/** What is used of a Worker, or of a frame with another page. */
+interface Thread extends Caller {
+  terminate(): void;
+  onmessage: ((event: { data: unknown }) => void) | null;
+}
+
+interface Frame {
+  src: string;
+  onload: (() => void) | null;
+  contentWindow: Caller;
+  remove(): void;
+}
+
+interface Document {
+  createElement(name: 'iframe'): Frame;
+  body: { append(frame: Frame): void };
+}
+
+interface Around {
+  Worker: new (address: string, options: { type: 'module' }) => Thread;
+  document: Document;
+  addEventListener(name: 'message', hear: (event: { data: unknown; source: unknown }) => void): void;
+  trials: Record<string, (...given: never[]) => Promise<unknown>>;
+}
+
+const around = globalThis as unknown as Around;
+const PATIENCE_MS = 20_000;
+
+/** What a thread says next; an error when it says nothing, or something else. */
+function said(wanted: string, hear: (call: (words: unknown) => void) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    setTimeout(() => reject(new Error(`nobody said ${wanted}`)), PATIENCE_MS);
+    hear((words) => (words === wanted ? resolve() : reject(new Error(String(words)))));
+  });
+}
+
+async function startWorker(region: Region, does: Given['does']): Promise<Thread> {
+  const worker = new around.Worker('/dist/thread.js', { type: 'module' });
+  const told = said(does === 'echo' ? 'echoing' : 'holding', (call) => {
+    worker.onmessage = ({ data }) => call(data);
+  });
+  const given: Given = { shared: region.share(worker), does };
+  worker.postMessage(given);
+  await told;
+  return worker;
+}
+
+/** Another page, in a frame: it has a life of its own, and ends with its frame. */
+async function startPage(region: Region): Promise<Frame> {
+  const frame = around.document.createElement('iframe');
+  const loaded = new Promise<void>((resolve) => {
+    frame.onload = resolve;
+  });
+  frame.src = '/other.html';
+  around.document.body.append(frame);
+  await loaded;
+  const told = said('holding', (call) =>
+    around.addEventListener('message', ({ data, source }) => {
+      if (source === frame.contentWindow) call(data);
+    }),
+  );
+  const given: Given = { shared: region.share(frame), does: 'hold' };
+  frame.contentWindow.postMessage(given);
+  await told;
+  return frame;
+}
+
+function regionOf(): Region {
+  const region = Region.memory({ limitBytes: 16 << 20, threads: 8 });
+  for (const name of ['there', 'back']) region.createChannel(name, { capacity: 4_096 });
+  region.createChannel('noise', { kind: 'stream', capacity: 256 });
+  return region;
+}
+
+/** Sends so many messages to two workers, and reads what they send back; each comes once, whole. */
+async function messages(count: number, size: number): Promise<object> {
+  await ready();
+  using region = regionOf();
+  const workers = [await startWorker(region, 'echo'), await startWorker(region, 'echo')];
+  using producer = region.openProducer('there');
+  using consumer = region.openConsumer('back', { signal: AbortSignal.timeout(3 * PATIENCE_MS) });
+  const seen = new Uint8Array(count);
+  let sent = 0;
+  let read = 0;
+  const send = () => {
+    while (sent < count) {
+      const batch = Array.from({ length: Math.min(256, count - sent) }, (_, index) => messageOf(sent + index, size));
+      const written = producer.writeBatch(batch);
+      sent += written;
+      if (written < batch.length) return;
+    }
+  };
+  const began = performance.now();
+  send();
+  for await (const batch of consumer) {
+    for (const { payload } of batch) {
+      const index = indexOf(payload);
+      seen[index]! += 1;
+      if (payload.length !== size) throw new Error(`message ${index} has ${payload.length} bytes`);
+    }
+    read += batch.length;
+    if (read >= count) break;
+    send();
+  }
+  const seconds = (performance.now() - began) / 1_000;
+  const echoes = region.stats().participants.filter(({ label, role }) => label === 'echo' && role === 'consumer');
+  for (const worker of workers) worker.terminate();
+  const buried = workers.map((worker) => region.bury(worker));
+  const left = region.stats().participants.length;
+  const each = echoes.map(({ messages }) => Number(messages));
+  return { read, isOnce: seen.every((times) => times === 1), each, buried, left, seconds };
+}
+
+async function textsOf(consumer: Consumer, count: number): Promise<[number, boolean][]> {
+  const found: [number, boolean][] = [];
+  for await (const batch of consumer) {
+    for (const message of batch) found.push([indexOf(message.payload), message.redelivered]);
+    if (found.length >= count) break;
+  }
+  return found.sort(([one], [other]) => one - other);
+}
+
+/** A worker, or another page, ends in the middle: with five claimed messages, writing to a stream. The rest goes on. */
+async function end(what: 'worker' | 'page'): Promise<object> {
+  await ready();
+  using region = regionOf();
+  using noise = region.openConsumer('noise', { signal: AbortSignal.timeout(PATIENCE_MS) });
+  using producer = region.openProducer('there');
+  producer.writeBatch(Array.from({ length: 9 }, (_, index) => messageOf(index, 64)));
+  const thread = await (what === 'worker' ? startWorker(region, 'hold') : startPage(region));
+  using consumer = region.openConsumer('there', { signal: AbortSignal.timeout(PATIENCE_MS) });
+  const before = await textsOf(consumer, 4);
+  if ('terminate' in thread) thread.terminate();
+  else thread.remove();
+  const buried = region.bury(thread);
+  const after = await textsOf(consumer, 5);
+  const helper = await startWorker(region, 'echo');
+  using back = region.openConsumer('back', { signal: AbortSignal.timeout(PATIENCE_MS) });
+  producer.write(messageOf(77, 64));
+  // The echo may have been handed what this page has not read.
+  consumer.close();
+  const [echoed] = await textsOf(back, 1);
+  while (noise.poll().length > 0);
+  using loud = region.openProducer('noise');
+  loud.write(messageOf(5, 64));
+  const heard = await textsOf(noise, 1);
+  helper.terminate();
+  region.bury(helper);
+  const { corrupt } = region.channels()[2]!.counters;
+  return { before, buried, after, echoed, heard, corrupt: Number(corrupt) };
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: the files are data, and each trial says what it expects of them
+async function read(name: string): Promise<any> {
+  return (await fetch(`/vectors/${name}.json`)).json();
+}
+
+/** The stream of the vector: hash of the events and of the state after each part. */
+async function book(): Promise<unknown> {
+  await ready();
+  const vector = await read('book');
+  const { slot_count: slotCount, account_count: accountCount, band_ticks: bandTicks } = vector.config;
+  using book = new Book({ slotCount, accountCount, bandTicks });
+  const size = wire.MESSAGES.StampedCommand.size;
+  const said: unknown[] = [];
+  let [hash, events, first] = [0xcbf29ce484222325n, 0, 0];
+  for (const { commands } of vector.after) {
+    const bytes = new Uint8Array((commands - first) * size);
+    const view = new DataView(bytes.buffer);
+    for (let index = first; index < commands; index += 1) {
+      const at = (index - first) * size;
+      view.setBigUint64(at, BigInt(index + 1), true);
+      view.setBigUint64(at + 8, BigInt(index + 1) * 1_000n, true);
+      bytes.set(bytesOf(vector.commands[index]), at + 16);
+    }
+    first = commands;
+    const batch = book.apply(bytes);
+    const words = new BigUint64Array(batch.bytes.buffer, batch.bytes.byteOffset, batch.bytes.length / 8);
+    for (const word of words) {
+      const mixed = BigInt.asUintN(64, (hash ^ word) * 0x9e3779b97f4a7c15n);
+      hash = mixed ^ (mixed >> 32n);
+    }
+    events += batch.length;
+    const [events_hash, state_hash] = [String(hash), String(book.stateHash)];
+    said.push({ commands, events, events_hash, orders: book.orderCount, state_hash });
+  }
+  return said;
+}
+
+function bytesOf(hex: string): Uint8Array {
+  return Uint8Array.from(hex.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
+}
+
+/** The bytes of messages and datagrams of the vectors that are read and written again as they were. */
+async function bytes(): Promise<unknown> {
+  const [messages, datagrams] = [await read('wire'), await read('mold')];
+  const differing: string[] = [];
+  const compare = (why: string, wanted: string, seen: Uint8Array) => {
+    const digits = Array.from(seen, (byte) => byte.toString(16).padStart(2, '0')).join('');
+    if (digits !== wanted) differing.push(why);
+  };
+  for (const { message, bytes: wanted } of messages.messages) {
+    compare(message, wanted, wire.encodeAs(message, wire.decodeAs(message, bytesOf(wanted)) as never));
+  }
+  for (const { why, bytes: wanted, count } of datagrams.datagrams) {
+    const { session, sequence, messages: found } = mold.decodeMold(bytesOf(wanted));
+    const isHeader = count === mold.MOLD_HEARTBEAT || count === mold.MOLD_END;
+    const written = isHeader
+      ? mold.encodeMoldRequest(session, sequence, count)
+      : mold.encodeMold(session, sequence, [...found]);
+    compare(why, wanted, written);
+  }
+  return { differing, count: messages.messages.length + datagrams.datagrams.length };
+}
+
+/** What the package says of itself, and what it refuses. */
+async function self(): Promise<object> {
+  let refused: unknown;
+  try {
+    Region.memory();
+  } catch (error) {
+    refused = (error as Error).message;
+  }
+  await ready();
+  using region = Region.memory({ limitBytes: 2 << 20, threads: 1 });
+  region.createChannel('c');
+  using producer = region.openProducer('c');
+  using consumer = region.openConsumer('c');
+  const before = now();
+  producer.write(new TextEncoder().encode('größe · 大きさ · 🜁'), { type: 7 });
+  const [message] = consumer.poll();
+  const isNow = message !== undefined && message.timestamp >= before && message.timestamp <= now();
+  let files: unknown;
+  try {
+    Region.create('/a/file');
+  } catch (error) {
+    files = (error as { code?: string }).code;
+  }
+  return { refused, name: backend().name, text: message?.text(), type: message?.type, isNow, files };
+}
+
+around.trials = { ...around.trials, messages, end, book, bytes, self } as Around['trials'];
