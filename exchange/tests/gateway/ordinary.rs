@@ -2,10 +2,11 @@
 
 use super::client::{Client, Said, login};
 use super::stand::{Choices, Stand};
-use tailrace_core::book::message::{SIDE_BUY, SIDE_SELL};
+use tailrace_core::book::message::{ExecutionReport, NewOrder, ORDER_LIMIT, SIDE_BUY, SIDE_SELL};
+use tailrace_core::book::session::Login;
 use tailrace_core::book::{
     EXEC_ACCEPTED, EXEC_CANCELLED, EXEC_FILL, EXEC_MASS_CANCEL_DONE, EXEC_REJECTED, EXEC_REPLACED, REPORT_DONE,
-    REPORT_MAKER, REPORT_SELL, Reason,
+    REPORT_MAKER, REPORT_REPEAT, REPORT_SELL, Reason,
 };
 
 #[test]
@@ -94,4 +95,62 @@ fn who_is_not_let_in_is_told_why() {
     }
     Client::log_in(gateway.address, 0).prove_alive(1);
     assert_eq!(gateway.stop()["ended"]["refused"], 8);
+}
+
+#[test]
+fn numbers_at_their_ends_are_numbers() {
+    let stand = Stand::new(&Choices::default());
+    let gateway = stand.gateway_process();
+    let mut client = Client::log_in(gateway.address(), 2);
+    let mut sequence = 0;
+    for (id, price, quantity) in [(1, i64::MIN, 1), (2, i64::MAX, 1), (3, 1, u64::MAX), (4, 1, 0), (5, 0, 1)] {
+        let order = client.limit(id, SIDE_BUY, price, quantity);
+        client.send(&order);
+        let report = client.report();
+        assert_eq!(report.client_order_id, id);
+        if report.exec_type == EXEC_ACCEPTED {
+            sequence += 1;
+            assert_eq!((report.sequence, report.price, report.quantity), (sequence, price, quantity));
+        } else {
+            assert_eq!((report.exec_type, report.sequence), (EXEC_REJECTED, 0), "{report:?}");
+        }
+    }
+    // Accounts that are nobody's, and somebody else's.
+    for account in [u32::MAX, 1 << 31, 512, 511, 1] {
+        let order =
+            NewOrder { account, client_order_id: 6, side: SIDE_BUY, order_type: ORDER_LIMIT, ..NewOrder::BLANK };
+        client.send(&order.encode());
+        let report = client.report();
+        assert_eq!((report.reason, report.account), (Reason::FOREIGN_ACCOUNT as u8, account));
+    }
+    // The last id there is; after it there is none, whoever asks.
+    let report = client.prove_alive(u64::MAX);
+    for id in [u64::MAX, u64::MAX - 1, 0] {
+        let order = client.order(id);
+        client.send(&order);
+        let again = client.report();
+        let is_repeat = again.flags & REPORT_REPEAT != 0;
+        assert_eq!(is_repeat, id == u64::MAX, "{again:?}");
+        if is_repeat {
+            assert_eq!(again, ExecutionReport { flags: again.flags, ..report });
+        } else {
+            assert_eq!((again.exec_type, again.reason), (EXEC_REJECTED, Reason::DUPLICATE as u8));
+        }
+    }
+    let cancel = client.cancel(u64::MAX);
+    client.send(&cancel);
+    let last = client.report();
+    assert_eq!((last.exec_type, last.client_order_id), (EXEC_CANCELLED, u64::MAX));
+    gateway.kill();
+    let gateway = stand.gateway_process();
+    for next_report in [u64::MAX, last.sequence + 1, last.sequence, 1, 0] {
+        let (mut client, reply) = Client::with(gateway.address(), &Login { next_report, ..login(2) });
+        assert_eq!(reply.last_client_order_id, u64::MAX);
+        let first = if next_report == 0 { u64::MAX } else { next_report };
+        assert_eq!(reply.next_report, first.min(last.sequence + 1));
+        for sequence in reply.next_report..=last.sequence {
+            assert_eq!(client.report().sequence, sequence);
+        }
+        client.log_out();
+    }
 }

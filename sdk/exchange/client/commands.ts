@@ -79,15 +79,22 @@ function flagsOf({ postOnly = false, selfTrade = 'none' }: Manner): number {
   return (postOnly ? FLAG_POST_ONLY : 0) | chosen(SELF_TRADE, selfTrade, 'selfTrade');
 }
 
+/** A number that must not be left out: it would be taken for zero, which says something else. */
+function given(value: bigint | number | undefined, name: string): bigint | number {
+  if (value !== undefined) return value;
+  throw wrongArgument(`${name} is left out; give a whole number`);
+}
+
 /** The bytes of a new order. */
 export function encodeNewOrder(account: number, clientOrderId: bigint, options: NewOrderOptions): Uint8Array {
-  const { side, price, quantity } = options;
+  const { side, price } = options;
+  const quantity = given(options.quantity, 'quantity');
   const isMarket = price === undefined;
   if (side !== 'buy' && side !== 'sell') throw wrongArgument(`side is ${String(side)}; give buy or sell`);
   const lasting = chosen(LASTING, options.lasting ?? 'gtc', 'lasting');
   const orderType = (isMarket ? ORDER_MARKET : ORDER_LIMIT) | lasting;
   const order = { account, clientOrderId, side: SIDES[side], orderType, flags: flagsOf(options) };
-  return encodeAs('NewOrder', { ...order, price: price ?? 0n, quantity });
+  return encodeAs('NewOrder', { ...order, price: isMarket ? 0n : price, quantity });
 }
 
 /** The bytes of a cancel. */
@@ -102,7 +109,8 @@ export function encodeReplace(
   newClientOrderId: bigint,
   options: ReplaceOptions,
 ): Uint8Array {
-  const { price, quantity } = options;
+  const price = given(options.price, 'price');
+  const quantity = given(options.quantity, 'quantity');
   return encodeAs('Replace', { account, clientOrderId, newClientOrderId, price, quantity, flags: flagsOf(options) });
 }
 
