@@ -1,6 +1,6 @@
 """Log: what was acknowledged is there whatever happens to its writer, is numbered without gaps, and damage is told."""
 
-from __future__ import annotations
+from __future__ import contextlib
 
 import os
 import random
@@ -402,7 +402,10 @@ def test_nobody_knows_what_a_failed_disk_has(log: Path) -> None:
         shutil.rmtree(log, ignore_errors=True)
         return not log.exists()
 
-    with Log.open(log, segment_bytes=SEGMENT) as writer:
+    is_through = False
+    writer = Log.open(log, segment_bytes=SEGMENT)
+    # Whether closing finds something that nobody knows depends on which thread met the failure.
+    with contextlib.suppress(tailrace.IoError), contextlib.closing(writer):
         writer.append(b"on disk")
         assert within(10, is_removed), "so that the next segment cannot be made"
         acknowledged, refusal = 1, None
@@ -421,6 +424,8 @@ def test_nobody_knows_what_a_failed_disk_has(log: Path) -> None:
         with pytest.raises(tailrace.IoError) as caught:
             writer.append(b"more")
         assert caught.value.outcome is None, "nothing was written"
+        is_through = True
+    assert is_through
 
 
 WAITS = {
