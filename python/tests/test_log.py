@@ -1,7 +1,8 @@
 """Log: what was acknowledged is there whatever happens to its writer, is numbered without gaps, and damage is told."""
 
-from __future__ import contextlib
+from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
