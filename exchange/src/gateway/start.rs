@@ -111,7 +111,7 @@ impl Gateway {
         let answered = read_reports(&mut reports, &mut users, &mut records)?;
         read_orders(&region, answered, &mut users, &mut records)?;
         let older = reader(&region, "reports", From::Latest)?;
-        let (promises, owed) = Promises::open(&config.data.join("sessions"))?;
+        let (promises, owed) = Promises::open(&config.data.join("sessions"), config.book.account_count)?;
         let io = |what: &'static str| move |cause| Error::os(Code::IO, what, cause);
         let poll = Poll::new().map_err(io("making a poll"))?;
         let listen = config.gateway.listen;
