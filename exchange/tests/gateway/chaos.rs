@@ -9,6 +9,7 @@ use super::stand::{Choices, PATIENCE, Part, Stand};
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tailrace_core::book::session::{Login, LoginReply};
@@ -18,6 +19,9 @@ const ORDERS: u64 = 3_000;
 /// Orders that a client has unanswered.
 const WINDOW: usize = 20;
 
+/// Deaths that everybody goes through.
+const KILLS: u64 = 4;
+
 /// Where the gateway is; it changes.
 type Address = Arc<Mutex<SocketAddr>>;
 
@@ -25,6 +29,7 @@ type Address = Arc<Mutex<SocketAddr>>;
 struct Stubborn {
     account: u32,
     address: Address,
+    kills: Arc<AtomicU64>,
     client: Option<Client>,
     /// The next report that it has not seen.
     next_report: u64,
@@ -89,11 +94,17 @@ impl Stubborn {
         let mut last = 0;
         while last < ORDERS || !self.unanswered.is_empty() {
             self.come_back();
-            while last < ORDERS && self.unanswered.len() < WINDOW {
+            // Some are left for every death, however fast it goes.
+            let most = ORDERS.min((self.kills.load(Ordering::Relaxed) + 1) * ORDERS / (KILLS + 1));
+            while last < most && self.unanswered.len() < WINDOW {
                 last += 1;
                 self.send(last);
             }
-            self.hear();
+            if self.unanswered.is_empty() {
+                std::thread::sleep(Duration::from_millis(1));
+            } else {
+                self.hear();
+            }
         }
         // An answer may have come before the report itself.
         while self.next_report <= ORDERS {
@@ -109,18 +120,21 @@ fn nothing_is_lost_or_doubled_whoever_is_killed() {
     let mut stand = Stand::new(&Choices { users: CLIENTS, ..Choices::default() });
     let mut gateway = stand.gateway_process();
     let address = Arc::new(Mutex::new(gateway.address()));
+    let kills = Arc::new(AtomicU64::new(0));
     let clients: Vec<_> = (0..CLIENTS)
         .map(|account| {
-            let address = Arc::clone(&address);
-            let client = Stubborn { account, address, client: None, next_report: 1, unanswered: BTreeSet::new() };
+            let (address, kills) = (Arc::clone(&address), Arc::clone(&kills));
+            let unanswered = BTreeSet::new();
+            let client = Stubborn { account, address, kills, client: None, next_report: 1, unanswered };
             std::thread::spawn(move || client.work())
         })
         .collect();
-    let mut kills = 0;
+    let mut count = 0;
     while !clients.iter().all(std::thread::JoinHandle::is_finished) {
-        std::thread::sleep(Duration::from_millis(7 + 13 * (kills % 7)));
-        kills += 1;
-        if kills % 3 == 0 {
+        kills.store(count, Ordering::Relaxed);
+        std::thread::sleep(Duration::from_millis(7 + 13 * (count % 7)));
+        count += 1;
+        if count % 3 == 0 {
             stand.kill_matcher();
             stand.matcher = Part::start(&stand.config_path, "matcher");
         } else {
@@ -129,9 +143,9 @@ fn nothing_is_lost_or_doubled_whoever_is_killed() {
             *address.lock().expect("no panic") = gateway.address();
         }
         // The later, the more time in between: it ends.
-        std::thread::sleep(Duration::from_millis(10 * kills));
+        std::thread::sleep(Duration::from_millis(10 * count));
     }
-    assert!(kills >= 4, "{kills} kills before everything was done");
+    assert!(count >= KILLS, "{count} kills before everything was done");
     for client in clients {
         client.join().expect("it got what it wanted");
     }
