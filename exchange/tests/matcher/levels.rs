@@ -1,7 +1,7 @@
 //! What is said follows from the journal at every acknowledge level, and when it may be said.
 
 use crate::flow::Kind;
-use crate::stage::{Shape, Stage, feed, flow, settle};
+use crate::stage::{Shape, Stage, feed, flow, replayed, settle, word};
 use tailrace_core::book::market::MARKET_LAST;
 use tailrace_core::error::Code;
 use tailrace_core::log::{LogReader, ReadOptions};
@@ -60,6 +60,41 @@ fn the_last_market_message_of_a_command_says_so() {
     let last = |index: usize| marks.get(index + 1).is_none_or(|(next, _)| *next != marks[index].0);
     assert!((0..marks.len()).all(|index| marks[index].1 == last(index)));
     assert!(marks.iter().filter(|(_, is_last)| !is_last).count() > 1_000, "some commands say several things");
+}
+
+#[test]
+fn a_replay_prints_a_line_for_everything_that_was_said() {
+    let stage = Stage::new(&Shape::default());
+    let mut matcher = stage.matcher();
+    feed(&mut matcher, &mut stage.writer(), &flow(Kind::Adversarial, 13, 3_000));
+    settle(&mut matcher).expect("in order");
+    matcher.close().expect("closed");
+    let until = 2_001;
+    let (_, follows) = replayed(&stage.config.log("orders"), until);
+    let directory = stage.config.data.clone();
+    let options = ReplayOptions { directory, until: Some(until), is_table: true, ..ReplayOptions::default() };
+    let mut bytes = Vec::new();
+    let outcome = replay(&options, &mut bytes).expect("replayed");
+    assert_eq!(outcome["sequence"], until);
+    let text = String::from_utf8(bytes).expect("text");
+    let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split(',').collect()).collect();
+    let columns = rows[0].len();
+    assert!(rows.iter().all(|row| row.len() == columns), "every line has all columns");
+    for (stream, said) in [("reports", &follows.reports), ("market", &follows.market)] {
+        let lines: Vec<_> = rows.iter().filter(|row| row[2] == stream).collect();
+        assert_eq!(lines.len(), said.len());
+        for (number, (row, (timestamp_ns, bytes))) in lines.iter().zip(said).enumerate() {
+            assert_eq!((row[1], row[3]), (&*timestamp_ns.to_string(), &*(number + 1).to_string()));
+            if stream == "market" {
+                assert_eq!((row[4], row[10]), (&*char::from(bytes[0]).to_string(), order_id(bytes)));
+            }
+        }
+    }
+}
+
+/// The order's id of a market message as the table has it: a change of state has none.
+fn order_id(bytes: &[u8]) -> &'static str {
+    if bytes[0] == b'H' { "" } else { word(bytes, 24).to_string().leak() }
 }
 
 #[test]
