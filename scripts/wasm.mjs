@@ -10,7 +10,8 @@
  * lacks is told when none works.
  *
  * They are to be small, because a page loads one before its first message: they are compiled for size, from a copy of the
- * sources in which `inline(always)`, which is right for processors, is a hint.
+ * sources in which `inline(always)`, which is right for processors, is a hint. wasm-opt would take 8 % more away,
+ * and with them the fence that `core/src/sync/plain.rs` needs; so it is not used.
  */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -45,17 +46,6 @@ const SECTION = 'sources';
 const PAGE_LIMIT_BYTES = 4 * 1024 * 1024 * 1024;
 const STACK_BYTES = 60 * 1024;
 const EXPORTS = ['__stack_pointer', '__tls_size', '__tls_align', '__wasm_init_tls', '__heap_base'];
-/** What wasm-opt may use, beyond the first version of WebAssembly: what rustc uses by itself, and threads. */
-const FEATURES = [
-  'threads',
-  'bulk-memory',
-  'mutable-globals',
-  'sign-ext',
-  'nontrapping-float-to-int',
-  'multivalue',
-  'reference-types',
-];
-
 /** @param {string} place */
 function sourcesIn(place) {
   return readdirSync(`${root}${place}`, { recursive: true, withFileTypes: true })
@@ -266,14 +256,6 @@ async function wasmPack() {
 
 const RECIPES = { 'rustup nightly': nightly, "Debian's rustc-web": debian, 'wasm-pack': wasmPack };
 
-/** Makes a module smaller. @param {string} from @param {string} to */
-async function shrink(from, to) {
-  const opt = `${root}node_modules/binaryen/bin/wasm-opt`;
-  if (!existsSync(opt)) throw new Unusable('binaryen is not installed: npm ci');
-  const features = FEATURES.map((feature) => `--enable-${feature}`);
-  await must([process.execPath, opt, from, '-O3', ...features, '--strip-producers', '-o', to]);
-}
-
 /**
  * Builds the modules into a folder; the recipe that worked.
  *
@@ -287,9 +269,7 @@ export async function buildWasm(folder, is_pausing = false, names = Object.keys(
       const compiler = await prepare();
       for (const name of names) {
         const module = await compile(compiler, ['--features', is_pausing ? `${name},pause_points` : name]);
-        const small = `${FOLDER}/${name}.wasm`;
-        await shrink(module, small);
-        writeFileSync(`${folder}/${name}.wasm.new`, withSources(readFileSync(small), hash));
+        writeFileSync(`${folder}/${name}.wasm.new`, withSources(readFileSync(module), hash));
         renameSync(`${folder}/${name}.wasm.new`, `${folder}/${name}.wasm`);
       }
       return recipe;

@@ -67,7 +67,7 @@ pub fn full_fence() {
     #[cfg(loom)]
     stand_in::fence(Ordering::SeqCst);
     #[cfg(all(not(loom), any(miri, not(target_arch = "x86_64"))))]
-    core::sync::atomic::fence(Ordering::SeqCst);
+    fence(Ordering::SeqCst);
 }
 
 /// A fence of the given order.
@@ -75,7 +75,9 @@ pub fn full_fence() {
 pub fn fence(order: Ordering) {
     #[cfg(loom)]
     stand_in::fence(order);
-    #[cfg(not(loom))]
+    #[cfg(all(target_family = "wasm", not(loom)))]
+    plain::fence(order);
+    #[cfg(not(any(loom, target_family = "wasm")))]
     core::sync::atomic::fence(order);
 }
 

@@ -61,6 +61,11 @@ artefact('asks its host for a memory and two clocks, and nothing else', () => {
   assert.equal(imports(MODULES.books), ['env.memory memory']);
 });
 
+artefact('has the fences behind which plain stores stand', () => {
+  // An optimizer that thinks them useless takes them away; see core/src/sync/plain.rs.
+  assert.ok(readFileSync(MODULES.rings).includes(Buffer.from([0xfe, 0x03, 0x00])));
+});
+
 artefact('is refused when it is of other sources, too large, or missing', ({ folder }) => {
   const file = join(folder, 'rings.wasm');
   assert.match(String(staleness(file)), /is missing/);

@@ -1,14 +1,27 @@
-//! Atomics of the WebAssembly build: core's, but for relaxed stores.
+//! Atomics of the WebAssembly build: core's, but for relaxed stores and for fences.
 //!
 //! Every atomic instruction of WebAssembly is sequentially consistent, so a relaxed store would cost as much as an exchange
 //! (7 ns; a message has a dozen of them). A plain store is what relaxed asks for: the memory model of WebAssembly
 //! allows it to race, and the next atomic store orders it. Only an engine for 32-bit processors may tear a plain store of
 //! 64 bits; a relaxed u64 is either of a slot, where the sequence tells, or a count for people.
+//!
+//! So fences have nothing to do among atomics, with one exception: plain stores must not overtake the atomic store before
+//! them, where a release fence stands. That one is real (and wasm-opt takes it away, which is why it is not used).
 
 #![allow(clippy::disallowed_types, reason = "this is the seam")]
 
 use super::{Ordering, Zeroed};
 use core::sync::atomic;
+
+/// A fence of the given order: a real one before plain stores, else one for the compiler.
+#[inline(always)]
+pub fn fence(order: Ordering) {
+    if matches!(order, Ordering::Release) {
+        atomic::fence(order);
+    } else {
+        atomic::compiler_fence(order);
+    }
+}
 
 macro_rules! plain {
     ($($name:ident of $type:ty;)*) => {$(
