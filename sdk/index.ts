@@ -84,6 +84,11 @@ export function now(): bigint {
   return native().now();
 }
 
+/** Loads what the package runs on: a page has to await it before it makes regions or books; in Node nobody has to. */
+export async function ready(): Promise<void> {
+  loadedBackend();
+}
+
 /** What the package runs on in this thread: the native library, or WebAssembly, and what was tried before. */
 export function backend(): { name: 'native' | 'wasm'; file: string; tried: readonly string[] } {
   const { name, file, tried } = loadedBackend();

@@ -60,6 +60,7 @@ function openNative(file: string): Native {
     },
     // The native library knows itself when a thread has ended.
     bury: () => 0,
+    ended: async () => 0,
   };
 }
 

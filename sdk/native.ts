@@ -93,6 +93,7 @@ export interface Native {
   share(region: number): SharedRegion;
   attachShared(shared: SharedRegion, lockTimeoutMs: number): number;
   bury(region: number, tickets: readonly number[], thread: number): number;
+  ended(region: number, tickets: readonly number[], thread: number): Promise<number>;
   createChannel(region: number, name: string, flags: number, capacity: number): number;
   channels(region: number): string;
   stats(region: number): string;

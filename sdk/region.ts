@@ -213,7 +213,7 @@ export class Region extends EventEmitter<RegionEvents> {
 
   /**
    * Buries whatever a worker of Node leaves behind, when it ends: what it had claimed goes to others, what it was writing is
-   * skipped, and nobody waits for a lock that it held. A page calls `bury` itself.
+   * skipped, and nobody waits for a lock that it held. A page calls `ended` itself.
    */
   attach(worker: Thread & { once(event: 'exit', call: () => void): unknown }): void {
     this.#tie(worker);
@@ -223,12 +223,21 @@ export class Region extends EventEmitter<RegionEvents> {
   }
 
   /**
-   * Declares dead what a worker left behind that was shared this region (`share(worker)`) and has ended: `terminate()` has
-   * returned, and in Node has resolved. How many handles that were.
+   * Declares dead what a worker of Node left behind that was shared this region (`share(worker)`) and has ended:
+   * `terminate()` has resolved. How many handles that were.
    */
   bury(worker: Thread): number {
     const { tickets, thread } = this.#tie(worker);
     return native().bury(this.#handle, tickets, thread);
+  }
+
+  /**
+   * The same for a page, where a worker runs on for a while after `terminate()`, and a frame's page after it was removed:
+   * waits until it has really ended, which can take seconds, and buries it then. How many handles that were.
+   */
+  async ended(worker: Thread): Promise<number> {
+    const { tickets, thread } = this.#tie(worker);
+    return native().ended(this.#handle, tickets, thread);
   }
 
   /** Adds a channel, or finds it with the same options; its index. */

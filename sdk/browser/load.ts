@@ -5,10 +5,12 @@
  * it a region. A worker that only attaches needs none: the handle of the region brings the module along.
  */
 import { failure } from '../error.ts';
-import type { Backend } from '../native.ts';
+import type { Backend, Native } from '../native.ts';
 import { wasmBackend } from '../wasm/backend.ts';
 import { compileLater, type Module } from '../wasm/engine.ts';
-import type { ModuleName } from '../wasm/regions.ts';
+import { find } from '../wasm/handles.ts';
+import { bury, type ModuleName } from '../wasm/regions.ts';
+import { hold, untilEnded } from './lifeline.ts';
 
 /** What is used of a page's globals. */
 interface Around {
@@ -47,6 +49,26 @@ function module(name: ModuleName): Module {
   return found;
 }
 
+/** The backend of a thread whose end can be seen. */
+function visible(backend: Native): Native {
+  return {
+    ...backend,
+    attachShared: (shared, lockTimeoutMs) => {
+      const region = backend.attachShared(shared, lockTimeoutMs);
+      if (shared.backend === 'wasm') hold(shared.memory, shared.ticket);
+      return region;
+    },
+    bury: () => {
+      throw failure('ERR_UNSUPPORTED', 'a worker of a page runs on after terminate(): await region.ended(worker)');
+    },
+    ended: async (region, tickets) => {
+      const { memory } = find('region', region).instance;
+      await Promise.all(tickets.map((ticket) => untilEnded(memory, ticket)));
+      return bury(region, tickets, 0);
+    },
+  };
+}
+
 /** The backend. Throws ERR_UNSUPPORTED in a page that may not share memory. */
 export function load(): Backend {
   if (around.crossOriginIsolated !== true) {
@@ -58,6 +80,6 @@ export function load(): Backend {
   }
   const { WorkerGlobalScope: Scope } = around;
   const maySleep = Scope !== undefined && globalThis instanceof Scope;
-  const native = wasmBackend({ module, thread: 0, pid: 1, maySleep }, WHY);
+  const native = visible(wasmBackend({ module, thread: 0, pid: 1, maySleep }, WHY));
   return { name: 'wasm', file: places.rings.href, tried: [`the native library: ${WHY}`], native };
 }

@@ -67,6 +67,7 @@ export function wasmBackend(surroundings: regions.Surroundings, why: string): Na
       return refuse('ERR_UNSUPPORTED', 'this region was shared by a thread with the native library; use it here, too');
     },
     bury: regions.bury,
+    ended: async (region, tickets, thread) => regions.bury(region, tickets, thread),
     createChannel: regions.createChannel,
     channels: stats.channels,
     stats: stats.stats,

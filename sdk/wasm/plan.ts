@@ -41,7 +41,7 @@ const MEMORY_BYTES_MAX = 65_536 * WASM_PAGE_BYTES;
 const HEADER = { magic: 0, version: 1, homes: 2, tickets: 3, regionOffset: 4, regionBytes: 5 } as const;
 /** Where entries begin, and their words. */
 const ENTRIES = 16;
-const ENTRY = { owner: 0, generation: 1, words: 4 } as const;
+const ENTRY = { owner: 0, generation: 1, tied: 2, words: 4 } as const;
 const FREE = 0;
 
 /** Who takes a home. */
@@ -143,6 +143,22 @@ export class Plan {
   #home(index: number, generation: number): Home {
     const number = (generation * this.homes + index + 1) >>> 0;
     return { index, number, start: TABLE_OFFSET + TABLE_BYTES + index * HOME_BYTES };
+  }
+
+  #homesWith(ticket: number): number[] {
+    const owner = ownerOf({ ticket, thread: 0 });
+    const indices = Array.from({ length: this.homes }, (_, index) => index);
+    return indices.filter((index) => Atomics.load(this.#words, this.#at(index, ENTRY.owner)) === owner);
+  }
+
+  /** Says that the thread with this ticket can be seen to end. */
+  tie(ticket: number): void {
+    for (const index of this.#homesWith(ticket)) Atomics.store(this.#words, this.#at(index, ENTRY.tied), ticket);
+  }
+
+  /** Whether it can, or has no home. */
+  isTied(ticket: number): boolean {
+    return this.#homesWith(ticket).every((index) => Atomics.load(this.#words, this.#at(index, ENTRY.tied)) === ticket);
   }
 
   /** The homes whose tenants are of these tickets, or of this thread. */

@@ -149,12 +149,17 @@ trial('frames of a log have the bytes of the vector', async () => {
   assert.ok((count as number) > 10);
 });
 
-for (const what of ['worker', 'page']) {
-  trial(`a ${what} that disappears in the middle of its work does no harm to the others`, async () => {
+for (const [what, delayMs] of [
+  ['worker', 300],
+  ['page', 300],
+  ['worker', 0],
+] as const) {
+  const when = delayMs === 0 ? 'as soon as it has begun' : 'in the middle of its work';
+  trial(`a ${what} that disappears ${when} does no harm to the others`, async () => {
     const before = [5, 6, 7, 8].map((index) => [index, false]);
     const after = [0, 1, 2, 3, 4].map((index) => [index, true]);
     const rest = { echoed: [77, false], heard: [[5, false]], corrupt: 0 };
-    assert.equal(await run('end', what), { before, buried: 2, after, ...rest });
+    assert.equal(await run('end', what, delayMs), { before, buried: 2, after, ...rest });
   });
 }
 

@@ -111,7 +111,7 @@ async function messages(count: number, size: number): Promise<object> {
   const seconds = (performance.now() - began) / 1_000;
   const echoes = region.stats().participants.filter(({ label, role }) => label === 'echo' && role === 'consumer');
   for (const worker of workers) worker.terminate();
-  const buried = workers.map((worker) => region.bury(worker));
+  const buried = await Promise.all(workers.map((worker) => region.ended(worker)));
   const left = region.stats().participants.length;
   const each = echoes.map(({ messages }) => Number(messages));
   return { read, isOnce: seen.every((times) => times === 1), each, buried, left, seconds };
@@ -127,7 +127,7 @@ async function textsOf(consumer: Consumer, count: number): Promise<[number, bool
 }
 
 /** A worker, or another page, ends in the middle: with five claimed messages, writing to a stream. The rest goes on. */
-async function end(what: 'worker' | 'page'): Promise<object> {
+async function end(what: 'worker' | 'page', delayMs: number): Promise<object> {
   await ready();
   using region = regionOf();
   using noise = region.openConsumer('noise', { signal: AbortSignal.timeout(PATIENCE_MS) });
@@ -136,9 +136,10 @@ async function end(what: 'worker' | 'page'): Promise<object> {
   const thread = await (what === 'worker' ? startWorker(region, 'hold') : startPage(region));
   using consumer = region.openConsumer('there', { signal: AbortSignal.timeout(PATIENCE_MS) });
   const before = await textsOf(consumer, 4);
+  await new Promise((resolve) => setTimeout(resolve, delayMs));
   if ('terminate' in thread) thread.terminate();
   else thread.remove();
-  const buried = region.bury(thread);
+  const buried = await region.ended(thread);
   const after = await textsOf(consumer, 5);
   const helper = await startWorker(region, 'echo');
   using back = region.openConsumer('back', { signal: AbortSignal.timeout(PATIENCE_MS) });
@@ -151,7 +152,6 @@ async function end(what: 'worker' | 'page'): Promise<object> {
   loud.write(messageOf(5, 64));
   const heard = await textsOf(noise, 1);
   helper.terminate();
-  region.bury(helper);
   const { corrupt } = region.channels()[2]!.counters;
   return { before, buried, after, echoed, heard, corrupt: Number(corrupt) };
 }
