@@ -17,6 +17,8 @@ import { LEFTOVERS } from './posts.ts';
 
 const HOST = '127.0.0.1';
 const SNAPSHOT_EVERY = 100_000;
+/** An exchange is ready when its next segments exist, and zeros take time. */
+const SEGMENT_BYTES = 16 << 20;
 const SLOTS = { orders: 8_192, reports: 16_384, market: 16_384 };
 
 interface Made {
@@ -97,6 +99,7 @@ export class Place {
       region: this.region,
       data: this.dir,
       acknowledge,
+      segment_bytes: SEGMENT_BYTES,
       book: { slot_count: 1 << 18, account_count: 128 },
       streams: SLOTS,
       gateway: { listen: gateway },
