@@ -102,7 +102,7 @@ const RUST = [
     minutes: 30,
   },
   {
-    name: 'matcher, killed at every step',
+    name: 'matcher and gateway, killed at every step',
     runner: 'cargo',
     command: [
       'cargo',
@@ -114,7 +114,9 @@ const RUST = [
       '--locked',
       '--test',
       'kills',
+      '--',
       'points',
+      'gateways',
     ],
     environment: { CARGO_TARGET_DIR: 'target/paused' },
     minutes: 20,

@@ -115,10 +115,16 @@ pub struct Part {
 impl Part {
     /// Starts one, and waits until it is ready.
     pub fn start(config: &Path, role: &str) -> Self {
+        Self::start_with(config, role, &[])
+    }
+
+    /// The same with these words of environment.
+    pub fn start_with(config: &Path, role: &str, environment: &[(&str, String)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_tailrace-exchange"))
             .args(["run", "--status", "20", "--config"])
             .arg(config)
             .arg(role)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdout(Stdio::piped())
             .spawn()
             .expect("a process");

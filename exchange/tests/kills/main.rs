@@ -10,6 +10,18 @@ mod flow;
 #[allow(dead_code, reason = "the matcher's own tests use all of it")]
 mod stage;
 
+#[cfg(feature = "pause_points")]
+#[path = "../gateway/client.rs"]
+#[allow(dead_code, reason = "the gateway's own tests use all of it")]
+mod client;
+
+#[cfg(feature = "pause_points")]
+#[path = "../gateway/stand.rs"]
+#[allow(dead_code, reason = "the gateway's own tests use all of it")]
+mod stand;
+
+#[cfg(feature = "pause_points")]
+mod gateways;
 mod part;
 #[cfg(feature = "pause_points")]
 mod points;
