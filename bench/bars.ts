@@ -323,6 +323,12 @@ const EXCHANGE_BARS: Bar[] = [
       besidePlain(`sockets ${thousand} k/s`, 'p99'),
     ),
   ]),
+  atMost(
+    'ring in → report out while 1 M orders are snapshot: p99.9',
+    1.2,
+    '1.2 × without',
+    within('late', (sample) => [sample.ns.p999, sample.calm_ns!.p999], us),
+  ),
   least(
     'TCP in → UDP out, 500 k/s: sustained',
     0.99,
@@ -382,6 +388,12 @@ const WASM_BARS: Bar[] = [
     0.5,
     'native, the same loop',
     ratioTo('threads 64 x32 wasm', 'threads 64 x32 native', speed),
+  ),
+  atLeast(
+    "ring between two workers, 64 B, batches of 32: the WASM module's calls",
+    0.5,
+    "Rust's bare queue",
+    ratioTo('threads 64 x32 calls', 'threads 64 x32 rust', speed),
   ),
   atMost(
     'book in WASM, Nasdaq-like flow, a command in batches of 64: p50',

@@ -73,10 +73,12 @@ export function table(report: Report): string {
   for (const [name, taken] of Object.entries(report.samples)) {
     if (taken[0]!.output_hash === undefined) continue;
     const service = (part: 'service_p50_ns' | 'service_p99_ns') => number(median(taken.map((sample) => sample[part]!)));
+    const beside = (part: 'p50' | 'p99') =>
+      number(median(taken.map(({ floor_ns, calm_ns }) => (floor_ns ?? calm_ns)![part])));
     lines.push(
       `${name}: engine service p50 ${service('service_p50_ns')} ns, p99 ${service('service_p99_ns')} ns; ` +
-        `beside it, without an engine: p50 ${number(median(taken.map(({ floor_ns }) => floor_ns!.p50)))} ns, ` +
-        `p99 ${number(median(taken.map(({ floor_ns }) => floor_ns!.p99)))} ns; ` +
+        `${taken[0]!.floor_ns ? 'without an engine' : 'without snapshots'} p50 ${beside('p50')} ns, ` +
+        `p99 ${beside('p99')} ns; ` +
         `output hash ${taken.map((sample) => sample.output_hash).join(' ')}`,
     );
   }

@@ -31,9 +31,6 @@ const ALLOCATING: usize = 7;
 /// The processor of everything that is measured; the bench itself is on 0.
 pub const PROCESSOR: usize = 1;
 
-/// A third of the usual, so that every log changes its segment while it warms up and while it is measured.
-const SEGMENT_BYTES: u64 = 32 << 20;
-
 /// How long whoever rests sleeps between two looks.
 const NAP: Duration = Duration::from_micros(200);
 
@@ -62,7 +59,6 @@ pub fn config(memory: &Folder, directory: &Path, differences: &Value) -> Outcome
     let mut value = json!({
         "region": memory.0.join("region"),
         "data": directory.join("data"),
-        "segment_bytes": SEGMENT_BYTES,
         "gateway": { "listen": "127.0.0.1:0" },
         "publisher": { "feed": ["127.0.0.1:9"], "requests": "127.0.0.1:0", "heartbeat_ms": 60_000 },
         "snapshot": { "listen": "127.0.0.1:0" },
@@ -222,6 +218,34 @@ fn serve(board: &'static Board, config: &Config, roles: &[Role], status: &Path) 
     agents.pop();
     let statuses: Vec<_> = agents.iter_mut().map(|agent| agent.status()).collect();
     std::fs::write(status, serde_json::to_vec(&statuses)?)?;
+    board.set(ENDED, 1);
+    Ok(())
+}
+
+/// Runs one agent as a process of an exchange that sleeps when there is nothing to do, until it is to end.
+pub fn serve_one(
+    board: &'static Board,
+    config: &Config,
+    start: impl FnOnce() -> Result<Box<dyn Agent>>,
+    status: &Path,
+) -> Outcome<()> {
+    be_quiet();
+    let mut agent = start()?;
+    if let Some(port) = agent.ready()["listen"].as_str().and_then(|address| address.rsplit(':').next()) {
+        board.set(PORT, port.parse()?);
+    }
+    // SAFETY: it is this process, which catches the signal as one that is asked to end.
+    let end = |pid| unsafe { libc::kill(pid, libc::SIGTERM) };
+    std::thread::spawn(move || {
+        while board.get(STOP) == 0 {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        end(std::process::id() as libc::pid_t)
+    });
+    board.set(READY, 1);
+    let mut agents = [agent];
+    agent::run(config, &mut agents, Running::default())?;
+    std::fs::write(status, serde_json::to_vec(&agents[0].status())?)?;
     board.set(ENDED, 1);
     Ok(())
 }

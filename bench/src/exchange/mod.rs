@@ -9,6 +9,7 @@
 //! late, too. The two ways take turns in one run, a short slice each; whoever has not its turn sleeps.
 
 mod host;
+mod late;
 mod ring;
 mod sockets;
 mod workload;
@@ -36,6 +37,15 @@ pub enum What {
         #[arg(long, default_value_t = 100)]
         slice_ms: u64,
     },
+    /// From ring to ring while somebody who comes late is served, and while a file is written.
+    Late {
+        directory: PathBuf,
+        #[arg(long, default_value_t = 100_000)]
+        rate: u64,
+        /// Snapshots that are asked for.
+        #[arg(long, default_value_t = 3)]
+        snapshots: u64,
+    },
     /// From a connection to a datagram.
     Sockets {
         directory: PathBuf,
@@ -54,14 +64,15 @@ pub fn run(what: What) -> Outcome<()> {
         What::Ring { level, directory, rate, slices, slice_ms } => {
             ring::measure(&level, &directory, &Pace { rate, slices, slice_ms })
         }
+        What::Late { directory, rate, snapshots } => late::measure(&directory, rate, snapshots),
         What::Sockets { directory, rate, slices, slice_ms } => {
             sockets::measure(&directory, &Pace { rate, slices, slice_ms })
         }
     }
 }
 
-/// Commands of the first slice, which does not count: every log gets to its second segment.
-const WARM: usize = 600_000;
+/// Commands of the first slice, which does not count.
+const WARM: usize = 300_000;
 const WARM_RATE: u64 = 500_000;
 
 /// How commands come.

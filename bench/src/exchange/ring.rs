@@ -47,7 +47,7 @@ impl Reader {
 }
 
 /// The two rings of one way, as the bench sees them.
-struct Way<'a> {
+pub struct Way<'a> {
     workload: &'a Workload,
     orders: Producer,
     reports: Reader,
@@ -60,7 +60,8 @@ struct Way<'a> {
 }
 
 impl<'a> Way<'a> {
-    fn open(path: &Path, workload: &'a Workload, is_plain: bool) -> Outcome<Self> {
+    /// Joins the region at `path`.
+    pub fn open(path: &Path, workload: &'a Workload, is_plain: bool) -> Outcome<Self> {
         let region = Region::open(path, &OpenOptions::default())?;
         let reports = match is_plain {
             true => Reader::Plain(Box::new(region.open_consumer("reports", &ConsumerOptions::default())?)),
@@ -77,6 +78,11 @@ impl<'a> Way<'a> {
         })
     }
 
+    /// Commands there are.
+    pub fn len(&self) -> usize {
+        self.workload.len()
+    }
+
     /// Number of the last report of a command.
     #[inline(always)]
     fn last_of(&self, index: usize) -> u64 {
@@ -84,7 +90,7 @@ impl<'a> Way<'a> {
     }
 
     /// Commands at their times, and when the last report of each was there.
-    fn slice(&mut self, start: usize, end: usize, rate: u64, spread: &mut Spread) -> Outcome<f64> {
+    pub fn slice(&mut self, start: usize, end: usize, rate: u64, spread: &mut Spread) -> Outcome<f64> {
         let schedule = Schedule::new(start, rate, spread.unit_ns());
         let give_up = schedule.due(end) + (PATIENCE_S as f64 * 1e9 / spread.unit_ns()) as u64;
         let (mut written, last) = (start, self.last_of(end - 1));
@@ -127,7 +133,7 @@ pub fn measure(level: &str, directory: &Path, pace: &Pace) -> Outcome<()> {
     let streams = json!({ "orders": ORDERS, "reports": REPORTS, "market": REPORTS });
     let memory = Folder::new("exchange")?;
     let config = host::config(&memory, directory, &json!({ "acknowledge": level, "streams": streams }))?;
-    let workload = Workload::nasdaq(&config.book, ACCOUNTS, &[], pace.commands())?;
+    let workload = Workload::nasdaq(&config.book, ACCOUNTS, pace.commands())?;
     let folder = Folder::new("plain")?;
     let plain_region = folder.0.join("region");
     let mut host = Host::start(&config, &[Role::Matcher])?;

@@ -224,7 +224,7 @@ pub fn measure(directory: &Path, pace: &Pace) -> Outcome<()> {
             "publisher": { "feed": [market.local_addr()?], "requests": "127.0.0.1:0", "heartbeat_ms": 60_000 },
         }),
     )?;
-    let workload = Workload::nasdaq(&config.book, 1, &[], pace.commands())?;
+    let workload = Workload::nasdaq(&config.book, 1, pace.commands())?;
     let frames = Frames::of(&workload);
     let to = plain_market.local_addr()?;
     let mut host = Host::start(&config, &[Role::Matcher, Role::Gateway, Role::Publisher])?;

@@ -6,8 +6,8 @@
 
 use crate::book::flow::Flow;
 use crate::pair::Outcome;
-use tailrace_core::book::Message;
 use tailrace_core::book::record::KeptReport;
+use tailrace_core::book::{Command, Message};
 use tailrace_core::region::{Payloads, Stamp};
 use tailrace_exchange::config::BookConfig;
 use tailrace_exchange::output::{Origin, Sink};
@@ -64,25 +64,28 @@ pub fn fold_market(hash: u64, message: &[u8]) -> u64 {
 }
 
 impl Workload {
-    /// `count` commands like the Nasdaq's of so many accounts, after those of `before`, for a book of this size.
-    pub fn nasdaq(book: &BookConfig, accounts: u32, before: &[Message], count: usize) -> Outcome<Self> {
-        let flow = Flow::among(7, accounts).nasdaq(count);
-        let messages: Vec<_> = before.iter().copied().chain(flow.into_iter().map(|command| command.message)).collect();
+    /// `count` commands like the Nasdaq's of so many accounts, for a book of this size.
+    pub fn nasdaq(book: &BookConfig, accounts: u32, count: usize) -> Outcome<Self> {
+        Self::of(book, &Flow::among(7, accounts).nasdaq(count))
+    }
+
+    /// These commands, for a book of this size.
+    pub fn of(book: &BookConfig, commands: &[Command]) -> Outcome<Self> {
         let opening = book.opening(0).encode();
         let mut replica = Replica::open(&Entry { sequence: FIRST - 1, timestamp_ns: 0, flags: 0, payload: &opening })?;
         let mut workload = Self {
-            bytes: Vec::with_capacity(messages.len()),
-            lengths: Vec::with_capacity(messages.len()),
-            reports: Vec::with_capacity(messages.len()),
-            market: Vec::with_capacity(messages.len()),
+            bytes: Vec::with_capacity(commands.len()),
+            lengths: Vec::with_capacity(commands.len()),
+            reports: Vec::with_capacity(commands.len()),
+            market: Vec::with_capacity(commands.len()),
             market_hash: 0,
             output_hash: 0,
             state_hash: 0,
         };
         let mut ear = Ear { reports: 0, market: 0, hash: HASH };
-        for (index, message) in messages.iter().enumerate() {
+        for (index, command) in commands.iter().enumerate() {
             let mut bytes = [0; Message::SIZE_MAX];
-            let length = message.encode(&mut bytes);
+            let length = command.message.encode(&mut bytes);
             let sequence = index as u64 + FIRST;
             let timestamp_ns = time_of(index);
             replica.take(&Entry { sequence, timestamp_ns, flags: 0, payload: &bytes[..length] }, &mut ear)?;
