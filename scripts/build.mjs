@@ -110,7 +110,13 @@ async function buildSdk() {
     .filter((file) => file.endsWith('.ts'))
     .map((file) => `sdk/${file}`)
     .sort();
-  const wanted = digest([...sources, 'tsconfig.json', 'tsconfig.build.json', 'package-lock.json', 'scripts/browser.mjs']);
+  const wanted = digest([
+    ...sources,
+    'tsconfig.json',
+    'tsconfig.build.json',
+    'package-lock.json',
+    'scripts/browser.mjs',
+  ]);
   await unlessFresh('dist/.tailrace', wanted, async () => {
     say('compiling the TypeScript package');
     rmSync(`${root}dist`, { recursive: true, force: true });
