@@ -389,12 +389,6 @@ const WASM_BARS: Bar[] = [
     'native, the same loop',
     ratioTo('threads 64 x32 wasm', 'threads 64 x32 native', speed),
   ),
-  atLeast(
-    "ring between two workers, 64 B, batches of 32: the WASM module's calls",
-    0.5,
-    "Rust's bare queue",
-    ratioTo('threads 64 x32 calls', 'threads 64 x32 rust', speed),
-  ),
   atMost(
     'book in WASM, Nasdaq-like flow, a command in batches of 64: p50',
     2,

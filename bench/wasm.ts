@@ -1,9 +1,8 @@
 /**
- * Wasm: the core in WebAssembly beside the native library, in the same programs.
+ * Wasm: the core in WebAssembly beside the native library.
  *
- * The bars compare the backends as people use them: one program over the classes, run on either. Beside them stand, as
- * figures without a bar, the bare queue and the bare book in Rust, and the module's calls without the classes: atomics of
- * WebAssembly are all sequentially consistent, so a bare ring there is not half as fast as the one in Rust.
+ * The bars compare the backends as people use them: one program over the classes, run on either. Printed beside them are
+ * the bare queue and the bare book in Rust, and the module's calls without the classes.
  */
 import { rmSync } from 'node:fs';
 import type { Sample } from './sampling.ts';

@@ -52,14 +52,17 @@ export class Checker {
   #wrong = 0;
   #start = 0n;
   #from = 0n;
+  /** Messages seen when the clock was read, the first and the last time. */
+  #first = 0;
+  #mark = 0;
   readonly #bytes: number;
   readonly #total: number;
   readonly #stretch: number;
 
-  constructor(bytes: number, total: number) {
+  constructor(bytes: number, total: number, stretch = Math.max(32, Math.floor(total / 64))) {
     this.#bytes = bytes;
     this.#total = total;
-    this.#stretch = Math.max(32, Math.floor(total / 64));
+    this.#stretch = stretch;
   }
 
   /** The first tenth warms up and is checked byte by byte; only what follows is timed. */
@@ -72,16 +75,16 @@ export class Checker {
     this.note(isRight(message, number, this.#bytes) && (!this.isWarming || isWhole(message, number, this.#bytes)));
   }
 
-  /** Takes note of the next message, which somebody else looked at. */
-  note(isRight: boolean): void {
+  /** Takes note of the next messages, which somebody else looked at. */
+  note(isRight: boolean, count = 1): void {
     const isTimed = !this.isWarming;
-    if (!isRight) this.#wrong += 1;
-    this.next += 1;
-    if (this.next % this.#stretch !== 0 || !isTimed) return;
+    if (!isRight) this.#wrong += count;
+    this.next += count;
+    if (this.next < this.#mark + this.#stretch || !isTimed) return;
     const now = process.hrtime.bigint();
-    if (this.#from === 0n) this.#start = now;
-    else this.times.push(Number(now - this.#from) / this.#stretch);
-    this.#from = now;
+    if (this.#from === 0n) [this.#start, this.#first] = [now, this.next];
+    else this.times.push(Number(now - this.#from) / (this.next - this.#mark));
+    [this.#from, this.#mark] = [now, this.next];
   }
 
   get isDone(): boolean {
@@ -91,6 +94,6 @@ export class Checker {
   /** Messages a second; throws when one was wrong. */
   end(): number {
     if (this.#wrong > 0) throw new Error(`${this.#wrong} of ${this.next} messages arrived wrong`);
-    return (this.times.length * this.#stretch) / (Number(this.#from - this.#start) / 1e9);
+    return (this.#mark - this.#first) / (Number(this.#from - this.#start) / 1e9);
   }
 }
