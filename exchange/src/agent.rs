@@ -73,6 +73,7 @@ pub struct Running {
 /// The first that one of them says; the others are closed all the same.
 pub fn run(config: &Config, agents: &mut [Box<dyn Agent>], running: Running) -> Result<()> {
     let stop = stop_flag()?;
+    raise_descriptors();
     if running.is_on_leash {
         follow_leash(&stop)?;
     }
@@ -155,6 +156,14 @@ fn follow_leash(stop: &Arc<AtomicBool>) -> Result<()> {
         .spawn(listen)
         .map(drop)
         .map_err(|cause| Error::new(Code::IO, format!("starting the thread of the leash: {cause}")))
+}
+
+/// Lets the process open as many files and sockets as its hard limit allows; the soft one is for programs that use `select`.
+fn raise_descriptors() {
+    let mut limits = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    limits.current = limits.maximum;
+    // What cannot be raised is what there is.
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, limits);
 }
 
 /// Keeps this thread on one processor.

@@ -165,7 +165,10 @@ test('wrong arguments are told in sentences', async () => {
     [() => client.newOrder(buy(2 ** 53)), /^price of NewOrder is 9007199254740992/],
     [() => client.newOrder({ ...buy(1), price: 1n << 63n }), /^price of NewOrder is 9223372036854775808/],
     [() => client.newOrder(buy(1, 2 ** 60)), /^quantity of NewOrder is 1152921504606847000/],
-    [() => client.newOrder({ ...buy(1), clientOrderId: 1n << 64n }), /^clientOrderId of NewOrder is 18446744073709551616/],
+    [
+      () => client.newOrder({ ...buy(1), clientOrderId: 1n << 64n }),
+      /^clientOrderId of NewOrder is 18446744073709551616/,
+    ],
     [() => client.newOrder({ side: 'buy', price: 1 } as never), /^quantity is left out/],
     [() => client.replace(1n, { quantity: 1 } as never), /^price is left out/],
     [() => client.replace(1n, { price: 1 } as never), /^quantity is left out/],
