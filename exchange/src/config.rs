@@ -210,7 +210,7 @@ pub struct PublisherConfig {
     /// Bytes of a datagram, its header included; default 1,400.
     #[serde(default = "datagram_bytes")]
     pub datagram_bytes: usize,
-    /// How long a message waits at most for others that follow at once, to leave with them; default 50.
+    /// How long a message waits at most for others that follow at once, to leave with them; default 30.
     #[serde(default = "linger_us")]
     pub linger_us: u64,
 }
@@ -228,7 +228,7 @@ const fn datagram_bytes() -> usize {
 }
 
 const fn linger_us() -> u64 {
-    50
+    30
 }
 
 /// Snapshots.

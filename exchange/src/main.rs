@@ -86,13 +86,16 @@ fn start(role: Role, config: &Config) -> Result<Box<dyn Agent>> {
 
 fn run_parts(parts: &Parts) -> Result<()> {
     let config = Config::read(&parts.config)?;
+    let mut agents = Vec::new();
     // The matcher makes what the others wait for.
     let mut roles = parts.roles.clone();
     roles.sort_by_key(|role| *role != Role::Matcher);
-    let mut agents = Vec::new();
     for role in roles {
         agents.push(start(role, &config)?);
     }
+    // Each has its turn before the one that waits for what it does.
+    let way = [Role::Gateway, Role::Matcher, Role::Publisher, Role::Shadow];
+    agents.sort_by_key(|agent| way.iter().position(|role| *role == agent.role()));
     let running =
         Running { status: parts.status.map(Duration::from_millis), is_on_leash: parts.leash, is_spinning: parts.spin };
     run(&config, &mut agents, running)

@@ -111,7 +111,7 @@ impl Host {
         let board = self.aside.board;
         end(&mut self.aside)?;
         let statuses: Vec<Value> = serde_json::from_slice(&std::fs::read(&self.status)?)?;
-        let matcher = &statuses[0];
+        let matcher = matcher_of(&statuses);
         let mut told = vec![
             ("allocations", json!(board.get(ALLOCATIONS))),
             ("allocating_turns", json!(board.get(ALLOCATING))),
@@ -122,6 +122,11 @@ impl Host {
         }
         Ok((statuses, told))
     }
+}
+
+/// What the matcher says of itself.
+pub fn matcher_of(statuses: &[Value]) -> &Value {
+    statuses.iter().find(|status| status["journal_sequence"].is_u64()).unwrap_or(&Value::Null)
 }
 
 /// Lets one process work, when the other one rests.
@@ -211,7 +216,9 @@ fn serve(board: &'static Board, config: &Config, roles: &[Role], status: &Path) 
             Role::Shadow => return Err("the shadow has a process of its own".into()),
         });
     }
-    // As the processes of an exchange order them: the matcher first, for it makes what the others attach to.
+    // Each has its turn before the one that waits for what it does, as in a process of an exchange.
+    let way = [Role::Gateway, Role::Matcher, Role::Publisher];
+    agents.sort_by_key(|agent| way.iter().position(|role| *role == agent.role()));
     agents.push(Box::new(Warden { board, seen: allocations::of_this_thread() }));
     board.set(READY, 1);
     agent::run(config, &mut agents, Running { is_spinning: true, ..Running::default() })?;

@@ -144,7 +144,7 @@ pub fn measure(level: &str, directory: &Path, pace: &Pace) -> Outcome<()> {
     let (statuses, told) = host.end()?;
     host::end(&mut copier)?;
     let pairs = measured?;
-    let status = &statuses[0];
+    let status = host::matcher_of(&statuses);
     let expected = format!("{:016x}", workload.output_hash);
     if status["output_hash"] != expected.as_str() {
         return Err(format!("the output hash is {}, and should be {expected}", status["output_hash"]).into());

@@ -242,7 +242,7 @@ pub fn measure(directory: &Path, pace: &Pace) -> Outcome<()> {
     let pairs = measured?;
     own.stream.set_nonblocking(false)?;
     while own.read().is_ok() {}
-    let status = &statuses[0];
+    let status = host::matcher_of(&statuses);
     check(&own, &config.data, status)?;
     let Heard { datagrams, messages, lost, .. } = own.heard;
     let beside = [

@@ -10,8 +10,8 @@
 //! asked for like anything else that was lost.
 //!
 //! **When a datagram leaves.** It costs microseconds, whatever it holds, so under load it is filled. It leaves when it is
-//! full; after a turn that brought nothing more, so that a quiet market waits for nothing; and `linger_us` after its
-//! first message at the latest. A command whose end has not come (the matcher writes them at once, so that is a matter of
+//! full; after a turn that brought nothing more; and `linger_us` after its first message at the latest. It waits only
+//! while messages come so fast that it would hold `WORTH` of them by then: a market that is less busy waits for nothing. A command whose end has not come (the matcher writes them at once, so that is a matter of
 //! microseconds, or it was killed) waits for it as long as `PATIENCE`.
 //!
 //! **What must always be true.** The sequences of the feed only grow, and none of them is skipped within a datagram. What
@@ -45,8 +45,14 @@ pub use requests::REQUESTS_MAX;
 /// How long the begun waits for its end.
 const PATIENCE: Duration = Duration::from_millis(2);
 
+/// Messages of a datagram that is worth waiting for.
+const WORTH: u128 = 12;
+
 /// Chunks of one turn.
 const CHUNKS_MAX: usize = 16;
+
+/// Turns that bring messages, between two looks for requests: each look is a call of the kernel.
+const UNHEARD_MAX: u32 = 16;
 
 /// Turns that closing makes at most, to send what is there.
 const LAST_TURNS_MAX: usize = 256;
@@ -92,6 +98,8 @@ pub struct Publisher {
     sent_at: Option<Instant>,
     /// When the first message came that waits; none: none waits.
     waits_since: Option<Instant>,
+    /// Turns since it last looked for requests.
+    unheard: u32,
     counts: Counts,
     told: Told,
     poll: mio::Poll,
@@ -133,6 +141,7 @@ impl Publisher {
             linger: Duration::from_micros(config.publisher.linger_us),
             sent_at: None,
             waits_since: None,
+            unheard: UNHEARD_MAX,
             counts: Counts::default(),
             told: Told::default(),
             poll,
@@ -164,12 +173,15 @@ impl Publisher {
         let mut send = |datagram: &[u8]| feed.send(datagram);
         if packer.unsent() < packer.next() {
             let now = Instant::now();
+            let since_last = self.sent_at.map_or(Duration::MAX, |sent_at| now.duration_since(sent_at));
+            let unsent = u128::from(packer.next() - packer.unsent());
+            let is_worth = unsent * self.linger.as_nanos() >= WORTH * since_last.as_nanos();
             let waited = self.waits_since.map_or(Duration::ZERO, |since| now.duration_since(since));
             if waited >= PATIENCE {
                 packer.flush(&mut send);
                 self.counts.cut += u64::from(packer.unsent() < packer.next());
                 packer.flush_all(&mut send);
-            } else if count == 0 || waited >= self.linger {
+            } else if count == 0 || waited >= self.linger || !is_worth {
                 packer.flush(&mut send);
             }
             if self.feed.datagrams > before {
@@ -232,7 +244,13 @@ impl Agent for Publisher {
         let before = self.feed.datagrams;
         let count = self.forward()?;
         self.release(count, before);
-        let answered = self.requests.answer(&mut self.history, self.packer.unsent());
+        let mut answered = 0;
+        self.unheard += 1;
+        if count == 0 || self.unheard >= UNHEARD_MAX {
+            answered = self.requests.answer(&mut self.history, self.packer.unsent());
+            // Whoever asks may ask for more.
+            self.unheard = if answered > 0 { UNHEARD_MAX } else { 0 };
+        }
         if count == 0 {
             self.beat();
         }
@@ -245,6 +263,7 @@ impl Agent for Publisher {
             timeout = timeout.min(PATIENCE.saturating_sub(since.elapsed()));
         }
         self.bell.ask();
+        self.unheard = UNHEARD_MAX;
         match self.poll.poll(&mut self.events, Some(timeout)) {
             Err(cause) if cause.kind() != std::io::ErrorKind::Interrupted => {
                 Err(Error::os(Code::IO, "waiting for messages and requests", cause))
