@@ -104,6 +104,21 @@ fn whoever_waits_for_a_failed_sync_does_not_know() {
 }
 
 #[test]
+fn who_finds_the_lock_of_a_thread_that_panicked_is_told() {
+    let (_directory, storage) = directory();
+    let log = Log::open_on(Arc::new(Faults::new(storage)), &small()).expect("opened");
+    let (its, other) = (log.clone(), log.clone());
+    let panicking = std::thread::spawn(move || {
+        let _held = its.appender().held(&its.appender().sync);
+        panic!("on purpose");
+    });
+    assert!(panicking.join().is_err());
+    let asking = std::thread::spawn(move || other.appender().try_lead());
+    until("an answer", || asking.is_finished());
+    assert_eq!(asking.join().expect("no panic").expect_err("poisoned").code(), Code::IO);
+}
+
+#[test]
 fn a_thread_that_panics_leaves_nobody_waiting() {
     for (kind, number) in [(Kind::Write, 0), (Kind::Sync, 0), (Kind::Rename, 0), (Kind::Rename, 1)] {
         let (_directory, storage) = directory();

@@ -32,7 +32,9 @@ impl Appender {
         match self.sync.try_lock() {
             Ok(sync) => self.lead(sync).map(|()| true),
             Err(TryLockError::WouldBlock) => Ok(false),
-            Err(TryLockError::Poisoned(_)) => {
+            Err(TryLockError::Poisoned(poison)) => {
+                // It holds the lock.
+                drop(poison);
                 drop(self.held(&self.sync));
                 self.state.check_poison(OUTCOME_UNKNOWN).map(|()| false)
             }
