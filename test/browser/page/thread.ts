@@ -23,10 +23,14 @@ async function echo(region: Region): Promise<void> {
   }
 }
 
+/** What is collected is closed, and then it holds nothing. */
+const kept: unknown[] = [];
+
 /** Holds what it claimed, and writes; the caller is told as soon as it does both. */
 async function hold(region: Region, tell: () => void): Promise<void> {
   const consumer = region.openConsumer('there', { label: 'hold' });
   const producer = region.openProducer('noise', { label: 'hold' });
+  kept.push(consumer);
   await consumer.wait();
   consumer.take(5);
   const batch = Array.from({ length: 8 }, () => new Uint8Array(3_000));
