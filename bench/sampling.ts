@@ -7,6 +7,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { rmSync } from 'node:fs';
+import { basename } from 'node:path';
 import type { Quantiles } from './node/spread.ts';
 
 /** What the machine itself takes, nanoseconds. */
@@ -92,7 +93,11 @@ function listen(child: ChildProcess, onReady?: () => void, patienceMs = PATIENCE
     child.once('close', (code, signal) => {
       clearTimeout(impatience);
       if (code === 0) resolve(samples);
-      else reject(new Error(`${child.spawnargs.slice(0, 6).join(' ')} ended with ${signal ?? code}`));
+      else {
+        // Records are kept, and belong to no machine.
+        const words = child.spawnargs.slice(0, 6).map((word) => basename(word));
+        reject(new Error(`${words.join(' ')} ended with ${signal ?? code}`));
+      }
     });
   });
 }
