@@ -18,10 +18,11 @@ export type Ask =
   | { op: 'close' }
   | { op: 'sleep' };
 
-const { shared, words: buffer, step, asks } = workerData;
+const { shared, words: buffer, step, via, asks } = workerData;
 const words = new Int32Array(buffer);
 
 onStep((name) => {
+  if (name === via && Atomics.compareExchange(words, WORD.via, 0, 1) === 0) Atomics.wait(words, WORD.via, 1);
   if (name !== step) return;
   Atomics.store(words, WORD.step, 1);
   Atomics.wait(words, WORD.step, 1);
