@@ -68,11 +68,13 @@ class Part:
     def _hear_errors(self) -> None:
         self.errors += self.process.stderr or ()
 
-    def end(self, number: signal.Signals | None = None) -> None:
-        """Ends it: in good order, or by a signal."""
+    def end(self, number: signal.Signals | None = None, *, is_over: bool = False) -> None:
+        """Ends it: in good order, alone or with the whole exchange, or by a signal."""
         if number is not None:
             self.process.send_signal(number)
         assert self.process.stdin is not None
+        if is_over:
+            self.process.stdin.write("end\n")
         self.process.stdin.close()
         try:
             self.process.wait(_PATIENCE)
@@ -125,9 +127,9 @@ class Place:
         within(_PATIENCE, lambda: part.ready is not None or part.process.poll() is not None)
         assert part.ready is not None, (role, part.errors)
 
-    def end(self, role: str, number: signal.Signals | None = None) -> None:
+    def end(self, role: str, number: signal.Signals | None = None, *, is_over: bool = False) -> None:
         """Ends a part."""
-        self.parts.pop(role).end(number)
+        self.parts.pop(role).end(number, is_over=is_over)
 
     def replay(self) -> dict[str, Any]:
         """What the journal comes to."""

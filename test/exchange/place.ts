@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { type ExchangeConfig, type Role, tokenHash } from '../../sdk/exchange/config.ts';
-import { ROLES } from '../../sdk/exchange/parts.ts';
+import { END, ROLES } from '../../sdk/exchange/parts.ts';
 import { program } from '../../sdk/exchange/program.ts';
 
 /** Long enough for a machine that does ten other things. */
@@ -56,16 +56,20 @@ class Part {
     return this.process.exitCode !== null || this.process.signalCode !== null;
   }
 
-  async end(how: 'leave' | NodeJS.Signals): Promise<void> {
+  async end(how: Ending): Promise<void> {
     if (this.hasEnded) return;
     const exited = once(this.process, 'exit');
     if (how === 'leave') this.process.stdin?.end();
+    else if (how === 'over') this.process.stdin?.end(`${END}\n`);
     else this.process.kill(how);
     const late = setTimeout(() => this.process.kill('SIGKILL'), PATIENCE_MS);
     await exited;
     clearTimeout(late);
   }
 }
+
+/** In good order, alone or with the whole exchange, or by a signal. */
+type Ending = 'leave' | 'over' | NodeJS.Signals;
 
 /** What differs from an ordinary exchange. */
 export interface PlaceOptions {
@@ -138,8 +142,8 @@ export class Place implements AsyncDisposable {
     return this.#parts.get(role)?.latest ?? {};
   }
 
-  /** Ends a part: in good order, or by a signal. */
-  async end(role: Role, how: 'leave' | NodeJS.Signals = 'leave'): Promise<void> {
+  /** Ends a part. */
+  async end(role: Role, how: Ending = 'leave'): Promise<void> {
     await this.#parts.get(role)?.end(how);
   }
 

@@ -7,7 +7,8 @@
 //! Messages leave once, in order, in datagrams that hold whole commands, and nobody is waited for: a receiver that
 //! misses some asks, and is answered from ring or log. A publisher has no state. One that is started anew goes on behind
 //! the newest message there is, and says at once which sequence comes next; what was written while there was none is
-//! asked for like anything else that was lost.
+//! asked for like anything else that was lost. So only the end of the whole exchange ends the session: who starts the parts
+//! says so, and a publisher that ends for any other reason just falls silent.
 //!
 //! **When a datagram leaves.** It costs microseconds, whatever it holds, so under load it is filled. It leaves when it is
 //! full; after a turn that brought nothing more; and `linger_us` after its first message at the latest. It waits only
@@ -100,6 +101,8 @@ pub struct Publisher {
     waits_since: Option<Instant>,
     /// Turns since it last looked for requests.
     unheard: u32,
+    /// The session ends with this publisher.
+    is_over: bool,
     counts: Counts,
     told: Told,
     poll: mio::Poll,
@@ -142,6 +145,7 @@ impl Publisher {
             sent_at: None,
             waits_since: None,
             unheard: UNHEARD_MAX,
+            is_over: false,
             counts: Counts::default(),
             told: Told::default(),
             poll,
@@ -302,6 +306,10 @@ impl Agent for Publisher {
         })
     }
 
+    fn end_exchange(&mut self) {
+        self.is_over = true;
+    }
+
     fn close(&mut self) -> Result<()> {
         let mut outcome = Ok(());
         for _ in 0..LAST_TURNS_MAX {
@@ -316,9 +324,11 @@ impl Agent for Publisher {
         }
         let Self { packer, feed, .. } = self;
         packer.flush_all(&mut |datagram| feed.send(datagram));
-        let end = packer.header(MOLD_END);
-        for _ in 0..END_COPIES {
-            feed.send(&end);
+        if self.is_over {
+            let end = packer.header(MOLD_END);
+            for _ in 0..END_COPIES {
+                feed.send(&end);
+            }
         }
         self.market.close();
         outcome
