@@ -1,7 +1,8 @@
 /** Arguments: defaults, every option, and a sentence for each mistake. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { HELP, OptionError, parseOptions } from '../../sdk/pipeline/options.ts';
+import { OptionError } from '../../sdk/crew/mistakes.ts';
+import { HELP, parseOptions } from '../../sdk/pipeline/options.ts';
 
 const test = suite('pipeline options');
 
@@ -46,7 +47,7 @@ test('help names every option', () => {
 });
 
 const WRONG: [args: string[], says: RegExp][] = [
-  [['--rate', 'fast'], /--rate is "fast"; a number from 1 to/],
+  [['--rate', 'fast'], /--rate is "fast"; give a number from 1 to/],
   [['--rate', '0'], /--rate/],
   [['--rate='], /--rate/],
   [['--for', '0'], /--for/],
