@@ -55,16 +55,21 @@ function digest(files, facts = []) {
   return hash.digest('hex');
 }
 
+/** @param {string} stamp @param {string} sources */
+function isFresh(stamp, sources) {
+  const file = `${root}${stamp}`;
+  return existsSync(file) && readFileSync(file, 'utf8') === sources;
+}
+
 /**
  * Runs `make` unless `stamp` says that it was done for these sources.
  *
  * @param {string} stamp @param {string} sources @param {() => Promise<void>} make
  */
 async function unlessFresh(stamp, sources, make) {
-  const file = `${root}${stamp}`;
-  if (existsSync(file) && readFileSync(file, 'utf8') === sources) return;
+  if (isFresh(stamp, sources)) return;
   await make();
-  writeFileSync(file, sources);
+  writeFileSync(`${root}${stamp}`, sources);
 }
 
 async function buildPackages() {
@@ -104,20 +109,24 @@ async function buildWasm() {
   }
 }
 
-async function buildSdk() {
-  await buildPackages();
+/** What `dist/` is made of. */
+function sdkDigest() {
   const sources = readdirSync(`${root}sdk`, { recursive: true, encoding: 'utf8' })
     .filter((file) => file.endsWith('.ts'))
     .map((file) => `sdk/${file}`)
     .sort();
-  const wanted = digest([
-    ...sources,
-    'tsconfig.json',
-    'tsconfig.build.json',
-    'package-lock.json',
-    'scripts/browser.mjs',
-  ]);
-  await unlessFresh('dist/.tailrace', wanted, async () => {
+  const settings = ['tsconfig.json', 'tsconfig.build.json', 'package-lock.json', 'scripts/browser.mjs'];
+  return digest([...sources, ...settings]);
+}
+
+/** Whether `dist/` was compiled of the sources as they are now. */
+export function isSdkFresh() {
+  return isFresh('dist/.tailrace', sdkDigest());
+}
+
+async function buildSdk() {
+  await buildPackages();
+  await unlessFresh('dist/.tailrace', sdkDigest(), async () => {
     say('compiling the TypeScript package');
     rmSync(`${root}dist`, { recursive: true, force: true });
     await must(['node_modules/.bin/tsc', '--project', 'tsconfig.build.json']);

@@ -6,13 +6,14 @@
  * it dies in the middle of a write, nobody of ours may touch what it left; an operator may.
  */
 import { deepEqual, equal, fail, ok } from 'node:assert/strict';
-import { closeSync, openSync, readSync, rmSync } from 'node:fs';
+import { closeSync, openSync, readSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import { Region } from '../sdk/index.ts';
 import { type Builds, build, Driver, type Language, type Line } from './drivers/drive.ts';
 import { compile, type Form, makeRegion, OFFSETS, Peer } from './foreign/peer.ts';
 import { Ledger } from './kill/ledger.ts';
+import { removeRegion } from './scratch.ts';
 
 const LANGUAGES: readonly Language[] = ['rust', 'node', 'python', 'c'];
 const FORMS: readonly Form[] = ['document', 'code'];
@@ -56,7 +57,7 @@ foreign.after.each(async () => {
 function made(kind: Kind, form: Form): string {
   regions += 1;
   const path = `/dev/shm/tailrace-foreign-${process.pid}-${regions}`;
-  cleanUp.push(() => rmSync(path, { force: true }));
+  cleanUp.push(() => removeRegion(path));
   if (kind === 'theirs') makeRegion(path, 2, CAPACITY);
   else {
     using region = Region.create(path);

@@ -7,7 +7,6 @@
  * `TAILRACE_POWERFAIL_SEED` repeats the choices, though not the moments.
  */
 import assert from 'node:assert/strict';
-import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
@@ -18,6 +17,7 @@ import { AppenderProcess } from './faults/appender-process.ts';
 import { around, absent as noInjection } from './faults/injection.ts';
 import { type Findings, Journal, SOUND } from './faults/journal.ts';
 import { Volume } from './faults/volume.ts';
+import { removeRegion } from './scratch.ts';
 
 const LANGUAGES: readonly Language[] = ['rust', 'node', 'python'];
 const CYCLES = { appending: 36, mapped: 30, checkpoints: 12, recording: 12 };
@@ -177,7 +177,7 @@ onVolume(`${CYCLES.recording} failures under a recorder`, async (volume) => {
   const path = `/dev/shm/tailrace-powerfail-${process.pid}`;
   for (let cycle = 0; cycle <= CYCLES.recording; cycle += 1) {
     // The memory is lost with the power: each cycle has a region of its own.
-    rmSync(path, { force: true });
+    removeRegion(path);
     using region = Region.create(path);
     region.createChannel('c', { kind: 'stream', recorded: true, capacity: 256 });
     const languages = [0, 1, 2].map((i) => LANGUAGES[(cycle + i) % LANGUAGES.length]!);
@@ -202,7 +202,7 @@ onVolume(`${CYCLES.recording} failures under a recorder`, async (volume) => {
       await failUnder(volume, log, journal, processes);
     } finally {
       await Promise.all(processes.map((one) => one.kill()));
-      rmSync(path, { force: true });
+      removeRegion(path);
     }
   }
   await note('two senders and a recorder', CYCLES.recording, journal, log, volume);

@@ -1,18 +1,18 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Consumer } from '../sdk/index.ts';
+import { bundled } from './built.ts';
 import { eventually, newRegion, onFile, Pair } from './scratch.ts';
 
 const waiting = suite('waiting');
-const DRIVER = fileURLToPath(new URL('drivers/driver.ts', import.meta.url));
+const DRIVER = bundled('test/drivers/driver.ts').slice(1);
 
 /** Another process, which does what it is asked (drivers/README.md). */
 class Other implements Disposable {
-  readonly process = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), DRIVER], {
+  readonly process = spawn(process.execPath, DRIVER, {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   readonly #answers: ((answer: unknown) => void)[] = [];
@@ -120,7 +120,7 @@ onFile(waiting)('goes on when another process is killed over what it took', asyn
       if (seen.length === 3) break;
     }
   })();
-  await sleep(50);
+  await eventually(() => seen.length > 0);
   assert.equal(seen, [['c', false]]);
   other.process.kill('SIGKILL');
   await loop;

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -24,6 +25,8 @@ from conftest import within
 LOOPBACK: Final = "127.0.0.1"
 USERS: Final = ("alice", "bob", "carol")
 ROLES: Final = ("matcher", "gateway", "publisher", "shadow")
+# Ports that were given already.
+GIVEN: Final[set[int]] = set()
 # What a busy machine may take to start or end a process, seconds.
 _PATIENCE: Final = 30.0
 _ROOT: Final = Path(__file__).resolve().parents[2]
@@ -37,10 +40,22 @@ def program() -> Path | None:
 
 
 def free_port(kind: socket.SocketKind) -> int:
-    """A port that was free a moment ago; whoever is killed and comes back needs the same again."""
-    with socket.socket(socket.AF_INET, kind) as found:
-        found.bind((LOOPBACK, 0))
-        return int(found.getsockname()[1])
+    """A port for somebody who may be killed and come back to it.
+
+    None of those that a system gives to whoever asks for any, or to whoever connects: those might be taken before it is
+    used, or while its owner is dead.
+    """
+    while True:
+        port = random.randrange(10_000, 32_768)
+        if port in GIVEN:
+            continue
+        with socket.socket(socket.AF_INET, kind) as found:
+            try:
+                found.bind((LOOPBACK, port))
+            except OSError:
+                continue
+            GIVEN.add(port)
+            return port
 
 
 class Part:

@@ -4,7 +4,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -13,29 +12,22 @@ import * as assert from 'uvu/assert';
 import { OrderEntry } from '../../sdk/exchange/client/index.ts';
 import { type ExchangeConfig, tokenHash } from '../../sdk/exchange/config.ts';
 import { command } from '../../sdk/exchange/operator.ts';
-import { ROOT } from '../crew/job.ts';
+import { packaged } from '../built.ts';
+import { freePort, freeUdpPort } from './place.ts';
 
 const test = suite('exchange, command line');
-const MAIN = [process.execPath, '--import', 'tsx', `${ROOT}sdk/command/main.ts`];
-
-async function port(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  return typeof address === 'object' && address !== null ? address.port : 0;
-}
+const MAIN = packaged('sdk/command/main.ts');
 
 /** A config in a folder of its own. */
 async function place(): Promise<{ folder: string; file: string; config: ExchangeConfig }> {
   const folder = mkdtempSync(join(tmpdir(), 'tailrace-test-'));
-  const at = async () => `127.0.0.1:${await port()}`;
+  const at = async (port = freePort()) => `127.0.0.1:${await port}`;
   const config: ExchangeConfig = {
     region: join(folder, 'region'),
     data: 'data',
     book: { slot_count: 1_000, account_count: 4 },
     gateway: { listen: await at() },
-    publisher: { feed: [await at()], requests: await at() },
+    publisher: { feed: [await at(freeUdpPort())], requests: await at(freeUdpPort()) },
     snapshot: { listen: await at() },
     users: [{ user: 'alice', token_sha256: tokenHash('secret'), account: 1 }],
   };
