@@ -30,6 +30,7 @@ const LONG = new Map([
   ['test/exchange/main.ts', 115],
   ['test/kill.ts', 95],
   ['test/pipeline/main.ts', 95],
+  ['test/exchange/powerfail.ts', 60],
   ['test/foreign.ts', 50],
   ['test/pipeline/resume.ts', 50],
   ['test/log-kill.ts', 45],
