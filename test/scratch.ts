@@ -97,9 +97,9 @@ export async function failureOf(call: () => unknown): Promise<Error & { code?: s
 }
 
 /** Waits until `is` says so; throws after thirty seconds: the machine may have much else to do. */
-export async function eventually(is: () => boolean): Promise<void> {
+export async function eventually(is: () => boolean | Promise<boolean>): Promise<void> {
   const end = performance.now() + 30_000;
-  while (!is()) {
+  while (!(await is())) {
     if (performance.now() > end) throw new Error(`not within thirty seconds: ${is}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }

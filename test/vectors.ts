@@ -7,7 +7,8 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import * as layout from '../sdk/generated/layout.ts';
 import { Region } from '../sdk/index.ts';
-import { type Handed, type Inputs, Plain, packIntent, payload, unpackIntent } from './plain.ts';
+import { bad, badBytes, isAboutFiles } from './bad.ts';
+import { type Handed, Plain, packIntent, payload, unpackIntent } from './plain.ts';
 import { isWasm, scratch } from './scratch.ts';
 import { openMemory, seenOf, wantedOf } from './wasm/bytes.ts';
 
@@ -195,25 +196,6 @@ vectors('a region is what its operations leave', () => {
   assert.is(crc32(plain.bytes), sum);
 });
 
-const bad: { inputs: Inputs; channels: Data[]; cases: Data[] } = read('bad');
-
-/** The bytes of a bad region. */
-function badBytes(vector: Data, bootId = bad.inputs.boot_id): Uint8Array {
-  const plain = new Plain({ ...bad.inputs, boot_id: bootId });
-  for (const [index, { name, flags, capacity }] of bad.channels.entries()) {
-    plain.addChannel(name, flags, capacity);
-    for (const [position, length] of [5, 6, 7].slice(0, capacity).entries()) {
-      plain.publish(index, BigInt(position), { at_ns: 1_700_000_000_000_000_000n, type: 7 }, length);
-      plain.put('ChannelEntry.tail', index, position + 1);
-    }
-  }
-  for (const [field, index, value, channel] of vector.patches) {
-    if (channel) plain.putSlot(plain.channel(channel), BigInt(index), field.split('.')[1], BigInt(value));
-    else plain.put(field, index, BigInt(value));
-  }
-  return plain.bytes.subarray(0, vector.total_bytes);
-}
-
 vectors('bad regions are built again', () => {
   for (const vector of bad.cases) assert.is(crc32(badBytes(vector)), vector.crc32, vector.name);
 });
@@ -222,9 +204,6 @@ vectors('bad regions are built again', () => {
 function bootId(): string {
   return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim().replaceAll('-', '');
 }
-
-/** What linear memory has not: an end of the file before the limit, and recorded channels. */
-const ABOUT_FILES = ['band at the end of the file', 'a file of 102400 bytes', 'a recorded queue'];
 
 /** Opens a region of these bytes: a file, or a part of linear memory. */
 function openBytes(bytes: Uint8Array, limitBytes: number): Region {
@@ -240,7 +219,7 @@ vectors('bad regions are refused by their code, and bad slots passed over', () =
   for (const vector of bad.cases) {
     const bytes = badBytes(vector, bootId());
     const limitBytes = vector.total_bytes ?? bad.inputs.limit_bytes;
-    if (isWasm && ABOUT_FILES.includes(vector.name)) continue;
+    if (isWasm && isAboutFiles(vector)) continue;
     assert.equal(
       seenOf(vector, () => openBytes(bytes, limitBytes)),
       wantedOf(vector),

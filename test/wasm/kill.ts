@@ -5,20 +5,19 @@
  * The steps are in a module that was built for this (`target/pause-wasm`); where it cannot be built, that is said. Every
  * step that it can stop at has a case: the test looks for the names of the sources among the bytes of the module.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { buildWasm, sourcesHash, statedHash } from '../../scripts/wasm.mjs';
 import { type ChannelOptions, type Consumer, type Producer, Region } from '../../sdk/index.ts';
 import { eventually } from '../scratch.ts';
+import { buildPaused, PAUSED } from './paused.ts';
 import { indexOf, messageOf } from './threads/messages.ts';
 import { Thread, WORD } from './threads/thread.ts';
 import type { Ask } from './threads/victim.ts';
 
-const FOLDER = fileURLToPath(new URL('../../target/pause-wasm', import.meta.url));
 const CORE = fileURLToPath(new URL('../../core/src', import.meta.url));
 const VICTIM = import.meta.resolve('./threads/victim.ts');
 /** Messages of the test itself, before and after the death; the victim's begin above. */
@@ -29,19 +28,7 @@ const VICTIMS = 1_000;
 const ASLEEP = 'asleep';
 
 process.env.TAILRACE_BACKEND = 'wasm';
-process.env.TAILRACE_WASM = FOLDER;
-
-async function isBuilt(): Promise<string | undefined> {
-  const file = join(FOLDER, 'rings.wasm');
-  if (existsSync(file) && statedHash(file) === sourcesHash()) return undefined;
-  mkdirSync(FOLDER, { recursive: true });
-  try {
-    await buildWasm(FOLDER, true, ['rings']);
-    return undefined;
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error);
-  }
-}
+process.env.TAILRACE_WASM = PAUSED;
 
 interface Job {
   step: string;
@@ -208,7 +195,7 @@ class Trial implements Disposable {
 }
 
 const kill = suite('kill of threads');
-const missing = await isBuilt();
+const missing = await buildPaused();
 
 for (const job of JOBS) {
   const found = job.before ? ' after another death' : '';
@@ -224,7 +211,7 @@ for (const job of JOBS) {
 if (missing) kill.skip(`every step has a case: ${missing}`);
 else
   kill('every step that the module can stop at has a case', () => {
-    const steps = stepsOf(readFileSync(join(FOLDER, 'rings.wasm')));
+    const steps = stepsOf(readFileSync(join(PAUSED, 'rings.wasm')));
     assert.ok(steps.length > 40, `${steps.length} steps`);
     assert.equal(
       steps.filter((step) => !JOBS.some((job) => job.step === step)),

@@ -1,14 +1,19 @@
 /**
  * Page: the trials that run in a page, each a function that the test calls there, with an answer that it judges.
  */
-import { Book, backend, type Consumer, mold, now, Region, ready, wire } from '../../../sdk/browser.ts';
-import { type Caller, type Given, indexOf, messageOf } from './given.ts';
-
-/** What is used of a Worker, or of a frame with another page. */
-interface Thread extends Caller {
-  terminate(): void;
-  onmessage: ((event: { data: unknown }) => void) | null;
-}
+import {
+  Book,
+  backend,
+  type Consumer,
+  type KernelError,
+  kernel,
+  mold,
+  now,
+  Region,
+  ready,
+  wire,
+} from '../../../sdk/browser.ts';
+import { type Caller, type Given, indexOf, messageOf, newWorker, type Stopping, type Worker } from './given.ts';
 
 interface Frame {
   src: string;
@@ -23,8 +28,12 @@ interface Document {
 }
 
 interface Around {
-  Worker: new (address: string, options: { type: 'module' }) => Thread;
   document: Document;
+  location: { href: string };
+  navigator: { locks: { query(): Promise<{ held: { name: string }[] }> } };
+  open(address: string): Caller;
+  /** The test closes the tab that was opened last. */
+  closeTab(): Promise<void>;
   addEventListener(name: 'message', hear: (event: { data: unknown; source: unknown }) => void): void;
   trials: Record<string, (...given: never[]) => Promise<unknown>>;
 }
@@ -40,8 +49,8 @@ function said(wanted: string, hear: (call: (words: unknown) => void) => void): P
   });
 }
 
-async function startWorker(region: Region, does: Given['does']): Promise<Thread> {
-  const worker = new around.Worker('/dist/thread.js', { type: 'module' });
+async function startWorker(region: Region, does: 'echo' | 'hold'): Promise<Worker> {
+  const worker = newWorker('thread');
   const told = said(does === 'echo' ? 'echoing' : 'holding', (call) => {
     worker.onmessage = ({ data }) => call(data);
   });
@@ -57,18 +66,48 @@ async function startPage(region: Region): Promise<Frame> {
   const loaded = new Promise<void>((resolve) => {
     frame.onload = resolve;
   });
-  frame.src = '/other.html';
+  frame.src = './other.html';
   around.document.body.append(frame);
   await loaded;
-  const told = said('holding', (call) =>
-    around.addEventListener('message', ({ data, source }) => {
-      if (source === frame.contentWindow) call(data);
-    }),
-  );
+  const told = saidBy(frame.contentWindow, 'holding');
   const given: Given = { shared: region.share(frame), does: 'hold' };
   frame.contentWindow.postMessage(given);
   await told;
   return frame;
+}
+
+function saidBy(caller: Caller, wanted: string): Promise<void> {
+  return said(wanted, (call) =>
+    around.addEventListener('message', ({ data, source }) => {
+      if (source === caller) call(data);
+    }),
+  );
+}
+
+/** Another page, in a tab of its own. */
+async function openTab(): Promise<Caller> {
+  const tab = around.open('./other.html');
+  await saidBy(tab, 'here');
+  return tab;
+}
+
+async function startTab(region: Region): Promise<Caller> {
+  const tab = await openTab();
+  const told = saidBy(tab, 'holding');
+  const given: Given = { shared: region.share(tab), does: 'hold' };
+  tab.postMessage(given);
+  await told;
+  return tab;
+}
+
+type Other = 'worker' | 'page' | 'tab';
+const starts = { worker: (region: Region) => startWorker(region, 'hold'), page: startPage, tab: startTab };
+
+/** Ends a worker, or another page; it has not ended when this has. */
+async function stop(other: Worker | Frame | Caller): Promise<void> {
+  if ('terminate' in other) other.terminate();
+  else if ('contentWindow' in other) other.remove();
+  else await around.closeTab();
 }
 
 function regionOf(): Region {
@@ -127,18 +166,17 @@ async function textsOf(consumer: Consumer, count: number): Promise<[number, bool
 }
 
 /** A worker, or another page, ends in the middle: with five claimed messages, writing to a stream. The rest goes on. */
-async function end(what: 'worker' | 'page', delayMs: number): Promise<object> {
+async function end(what: Other, delayMs: number): Promise<object> {
   await ready();
   using region = regionOf();
   using noise = region.openConsumer('noise', { signal: AbortSignal.timeout(PATIENCE_MS) });
   using producer = region.openProducer('there');
   producer.writeBatch(Array.from({ length: 9 }, (_, index) => messageOf(index, 64)));
-  const thread = await (what === 'worker' ? startWorker(region, 'hold') : startPage(region));
+  const thread = await starts[what](region);
   using consumer = region.openConsumer('there', { signal: AbortSignal.timeout(PATIENCE_MS) });
   const before = await textsOf(consumer, 4);
   await new Promise((resolve) => setTimeout(resolve, delayMs));
-  if ('terminate' in thread) thread.terminate();
-  else thread.remove();
+  await stop(thread);
   const buried = await region.ended(thread);
   const after = await textsOf(consumer, 5);
   const helper = await startWorker(region, 'echo');
@@ -154,6 +192,109 @@ async function end(what: 'worker' | 'page', delayMs: number): Promise<object> {
   helper.terminate();
   const { corrupt } = region.channels()[2]!.counters;
   return { before, buried, after, echoed, heard, corrupt: Number(corrupt) };
+}
+
+/** A worker of this page, or of a tab, ends in the middle of a call. The rest goes on. */
+async function stopped(what: 'worker' | 'tab', step: string, does: Stopping['does']): Promise<object> {
+  await ready();
+  using region = regionOf();
+  using producer = region.openProducer('there');
+  producer.writeBatch(Array.from({ length: 9 }, (_, index) => messageOf(index, 64)));
+  let other: Worker | Caller;
+  if (what === 'worker') {
+    const worker = newWorker('stopped');
+    const told = said('stopped', (call) => {
+      worker.onmessage = ({ data }) => call(data);
+    });
+    const given: Stopping = { shared: region.share(worker), step, does };
+    worker.postMessage(given);
+    await told;
+    other = worker;
+  } else {
+    const tab = await openTab();
+    const told = saidBy(tab, 'stopped');
+    const inner: Stopping = { shared: region.share(tab), step, does };
+    const given: Given = { shared: region.share(tab), does: 'host', inner };
+    tab.postMessage(given);
+    await told;
+    other = tab;
+  }
+  await stop(other);
+  const buried = await region.ended(other);
+  using late = region.openProducer('there');
+  late.write(messageOf(9, 64));
+  using consumer = region.openConsumer('there', { signal: AbortSignal.timeout(PATIENCE_MS) });
+  const read = await textsOf(consumer, 10);
+  region.unblock();
+  return { buried, read, left: region.stats().participants.length };
+}
+
+/** What is left running. */
+const left: unknown[] = [];
+
+/** Starts a worker and a tab that hold messages and write, and leaves them. */
+async function leave(): Promise<void> {
+  await ready();
+  const region = regionOf();
+  using producer = region.openProducer('there');
+  producer.writeBatch(Array.from({ length: 10 }, (_, index) => messageOf(index, 64)));
+  left.push(region, await startWorker(region, 'hold'), await startTab(region));
+}
+
+/** How many threads of any page of this origin live. */
+async function lifelines(): Promise<number> {
+  const { held } = await around.navigator.locks.query();
+  return held.filter(({ name }) => name.startsWith('tailrace ')).length;
+}
+
+/** Kernels that were built, over the records of the vector. */
+async function kernels(): Promise<unknown> {
+  const vector = await read('kernels');
+  const records = bytesOf(vector.records);
+  const said: unknown[] = [];
+  for (const { name, wasm, budget } of vector.cases) {
+    const built = await kernel(
+      Uint8Array.from(atob(wasm), (character) => character.charCodeAt(0)),
+      { budget },
+    );
+    try {
+      const result = Array.from(built.apply(records).toBytes(), (byte) => byte.toString(16).padStart(2, '0')).join('');
+      said.push({ name, kind: built.kind, result, turns: built.counters.turns });
+    } catch (error) {
+      const { reason, record } = error as KernelError;
+      said.push({ name, kind: built.kind, error: { reason, record } });
+    }
+  }
+  return said;
+}
+
+/** A kernel from an address, over messages of a channel; and a source, for which there is no compiler. */
+async function piped(): Promise<unknown> {
+  await ready();
+  const built = await kernel(new URL('./dist/filter.wasm', around.location.href));
+  using region = regionOf();
+  using producer = region.openProducer('there');
+  using consumer = region.openConsumer('there', { signal: AbortSignal.timeout(PATIENCE_MS) });
+  const { size } = built.record;
+  const records = bytesOf((await read('kernels')).records);
+  const payloads = Array.from({ length: records.length / size }, (_, at) =>
+    records.subarray(at * size, (at + 1) * size),
+  );
+  producer.writeBatch(payloads);
+  const kept: string[] = [];
+  for await (const results of consumer.pipe(built)) {
+    for (let index = 0; index < results.length; index += 1) kept.push(String(results.bytes(index)));
+    if (built.counters.records === payloads.length) break;
+  }
+  const wanted: string[] = [];
+  const applied = built.apply(records);
+  for (let index = 0; index < applied.length; index += 1) wanted.push(String(applied.bytes(index)));
+  const refusal = (error: { code?: string; message?: string }) => `${error.code}: ${error.message}`;
+  const source = await kernel('export function filter(): bool { return true; }', { record: built.record }).catch(
+    refusal,
+  );
+  const missing = await kernel(new URL('./none.wasm', around.location.href)).catch(refusal);
+  return { isSame: String(kept) === String(wanted), kept: kept.length, seen: payloads.length, source, missing };
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: the files are data, and each trial says what it expects of them
@@ -245,4 +386,5 @@ async function self(): Promise<object> {
   return { refused, name: backend().name, text: message?.text(), type: message?.type, isNow, files };
 }
 
-around.trials = { ...around.trials, messages, end, book, bytes, self } as Around['trials'];
+const trials = { messages, end, stopped, leave, lifelines, kernels, piped, book, bytes, self };
+around.trials = { ...around.trials, ...trials } as Around['trials'];
