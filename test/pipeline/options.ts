@@ -1,4 +1,5 @@
 /** Arguments: defaults, every option, and a sentence for each mistake. */
+import { resolve } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { OptionError } from '../../sdk/crew/mistakes.ts';
@@ -26,7 +27,7 @@ test('all of them', () => {
   const all =
     '--input a.csv --rate 5e4 --for 2.5 --json --chaos --seed 9 --dir /tmp --data /tmp/run --records 1e6 --retain 256';
   assert.equal(parseOptions(all.split(' ')), {
-    input: 'a.csv',
+    input: resolve('a.csv'),
     rate: 50_000,
     seconds: 2.5,
     isJson: true,
