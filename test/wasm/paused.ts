@@ -15,7 +15,7 @@ export async function buildPaused(): Promise<string | undefined> {
   if (existsSync(file) && statedHash(file) === sourcesHash()) return undefined;
   mkdirSync(PAUSED, { recursive: true });
   try {
-    await buildWasm(PAUSED, true, ['rings']);
+    await buildWasm(PAUSED, { is_pausing: true, names: ['rings'] });
     return undefined;
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
