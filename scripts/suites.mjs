@@ -146,7 +146,6 @@ const RUST = [
       'points',
       'gateways',
     ],
-    environment: { CARGO_TARGET_DIR: 'target/paused' },
     minutes: 20,
   },
   {

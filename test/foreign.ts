@@ -175,7 +175,7 @@ for (const language of LANGUAGES) {
     const claimed = region.channels()[0]?.oldestClaimed;
     deepEqual([claimed?.position, claimed?.participant, claimed?.ownerPid], [1, null, null]);
     deepEqual(region.unblock({ force: true }), [{ channel: 0, position: 1, action: 'forced' }]);
-    equal((await reader.must({ op: 'wait', timeout_ms: 5_000 })).ready, true);
+    equal((await reader.must({ op: 'wait', timeout_ms: 30_000 })).ready, true);
     const { messages } = await reader.must({ op: 'poll', limit: 8 });
     deepEqual(
       (messages as Line[]).map(({ payload }) => payload),
@@ -250,7 +250,7 @@ for (const language of ['rust', 'node', 'python'] as Language[]) {
       using consumer = region.openConsumer('0');
       using producer = region.openProducer('0');
       producer.write(Buffer.from('after'));
-      equal(await consumer.wait({ timeoutMs: isOurs ? 5_000 : 100 }), isOurs);
+      equal(await consumer.wait({ timeoutMs: isOurs ? 30_000 : 100 }), isOurs);
       const { abandoned, unattributed } = region.channels()[0]?.counters ?? fail('the channel is there');
       deepEqual([abandoned, unattributed], isOurs ? [1, 0] : [0, 1], step);
     }

@@ -114,7 +114,7 @@ class Trial implements Disposable {
     const isWaking = step.startsWith('wake.');
     const isSleeping = step === 'wait.sleeping' || step === ASLEEP;
     if (isWaking || isSleeping) this.#read(consumer);
-    const waiting = isWaking ? consumer.wait({ timeoutMs: 10_000 }) : undefined;
+    const waiting = isWaking ? consumer.wait({ timeoutMs: 30_000 }) : undefined;
     const victim = await this.#die(step, asks, via, async () => {
       if (producer) await this.#send(producer);
       this.#read(consumer);
@@ -135,7 +135,7 @@ class Trial implements Disposable {
 
   async #send(producer: Producer): Promise<void> {
     const index = this.#sent.length;
-    await producer.send(messageOf(index, 64), { timeoutMs: 5_000 });
+    await producer.send(messageOf(index, 64), { timeoutMs: 30_000 });
     this.#sent.push(index);
   }
 
@@ -161,7 +161,7 @@ class Trial implements Disposable {
   }
 
   async #readUntil(consumer: Consumer, wanted: number[]): Promise<void> {
-    const end = performance.now() + 5_000;
+    const end = performance.now() + 30_000;
     while (wanted.some((index) => !this.#seen.has(index))) {
       const missing = wanted.filter((index) => !this.#seen.has(index));
       assert.ok(performance.now() < end, `${missing.length} messages never came: ${missing.slice(0, 8)}`);

@@ -219,7 +219,7 @@ memory('threads wait for room without spinning', async () => {
   using consumer = region.openConsumer('c');
   for (let index = 0; index < 4; index += 1) assert.ok(producer.write(messageOf(index, 8)));
   assert.not.ok(producer.write(messageOf(4, 8)));
-  const sent = producer.send(messageOf(4, 8), { timeoutMs: 10_000 });
+  const sent = producer.send(messageOf(4, 8), { timeoutMs: 30_000 });
   await sleep(30);
   assert.is(consumer.poll(1).length, 1);
   assert.is(await sent, 5n);

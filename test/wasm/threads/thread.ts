@@ -52,7 +52,7 @@ export class Thread {
 
   /** Waits until a word is set; fails when the thread does, or after twenty seconds. */
   async until(word: number): Promise<void> {
-    const end = performance.now() + 20_000;
+    const end = performance.now() + 60_000;
     while (Atomics.load(this.words, word) === 0) {
       if (this.failure !== undefined) throw this.failure;
       if (performance.now() > end) throw new Error('the thread never came there');

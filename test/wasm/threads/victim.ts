@@ -55,7 +55,7 @@ async function pour(first: number, count: number): Promise<void> {
     index += producer.writeBatch(batch);
     Atomics.store(words, WORD.written, index - first);
     if (index % 3 === first % 3) continue;
-    await producer.send(messageOf(index, 64), { timeoutMs: 10_000 });
+    await producer.send(messageOf(index, 64), { timeoutMs: 30_000 });
     index += 1;
     Atomics.store(words, WORD.written, index - first);
   }
@@ -63,7 +63,7 @@ async function pour(first: number, count: number): Promise<void> {
 
 async function read(isTaking: boolean): Promise<void> {
   consumer ??= region.openConsumer('c', isTaking ? { label: 'victim' } : { label: 'victim', from: 'oldest' });
-  const end = performance.now() + 5_000;
+  const end = performance.now() + 30_000;
   while (performance.now() < end) {
     const batch = isTaking ? consumer.take(4) : consumer.poll(4);
     for (const message of batch) note(message);
