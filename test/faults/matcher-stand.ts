@@ -76,6 +76,10 @@ export class MatcherProcess {
     });
   }
 
+  get pid(): number {
+    return this.#process.pid ?? 0;
+  }
+
   get isOver(): boolean {
     return this.#isOver;
   }
@@ -177,10 +181,15 @@ export class MatcherStand {
     this.#reports = this.#orders = this.#region = undefined;
   }
 
-  /** Loses the memory. */
-  async forget(): Promise<void> {
+  /** Ends the matcher, and keeps the memory. */
+  async kill(): Promise<void> {
     await this.#matcher?.kill();
     this.close();
+  }
+
+  /** Loses the memory, too. */
+  async forget(): Promise<void> {
+    await this.kill();
     rmSync(this.#options.region, { force: true });
   }
 

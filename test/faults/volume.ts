@@ -45,10 +45,12 @@ export class Volume implements AsyncDisposable {
     }
   }
 
-  make(): void {
+  /** Makes the file system, with words for mkfs. */
+  make(bytes = BYTES, ...words: string[]): void {
     writeFileSync(this.#image, '');
-    truncateSync(this.#image, BYTES);
-    const failure = run('mkfs.ext4', '-q', '-F', '-E', 'lazy_itable_init=0,lazy_journal_init=0', this.#image);
+    truncateSync(this.#image, bytes);
+    const prompt = 'lazy_itable_init=0,lazy_journal_init=0';
+    const failure = run('mkfs.ext4', '-q', '-F', '-E', prompt, ...words, this.#image);
     if (failure) throw new Error(failure);
     mkdirSync(this.directory);
   }

@@ -43,8 +43,8 @@ pub struct LogOptions {
     /// something is written. Who waits for durability waits that much longer.
     pub is_lazy: bool,
     /// Whether short batches are stored through a mapping of the segment, whose storage is there before: no system call,
-    /// but a page fault for each page. Only for file systems that write in place, as ext4, xfs and tmpfs do: one that looks
-    /// for new storage at every write (btrfs, overlays of it) kills the process when it finds none.
+    /// but a page fault for each page. Only for file systems that write in place, as ext4 and tmpfs do: one that looks for
+    /// new storage at every write (btrfs), or at the first one into a copy (xfs), kills the process when it finds none.
     pub is_mapped: bool,
     /// Whether the directory and the log are made when they are not there.
     pub create: bool,

@@ -114,10 +114,11 @@ impl Streams {
     }
 }
 
-/// Whether the folder's file system keeps the storage that a file has: then its logs can be written in memory.
+/// Whether the folder's file system keeps the storage that a file has: then its logs can be written in memory. On xfs two
+/// copies of a file may share theirs until one of them is written.
 fn writes_in_place(folder: &Path) -> bool {
-    // ext4, xfs, tmpfs.
-    rustix::fs::statfs(folder).is_ok_and(|about| [0xEF53, 0x5846_5342, 0x0102_1994].contains(&about.f_type))
+    // ext4, tmpfs.
+    rustix::fs::statfs(folder).is_ok_and(|about| [0xEF53, 0x0102_1994].contains(&about.f_type))
 }
 
 fn of_stream(stream: &str, error: Error) -> Error {
