@@ -147,16 +147,25 @@ async function buildPython() {
   });
 }
 
-/** Every part, in the order in which they stand on each other. */
+/** Every part. */
 const PARTS = { packages: buildPackages, native: buildNative, wasm: buildWasm, sdk: buildSdk, python: buildPython };
+
+/** What stands on each other, in this order. All else is made at the same time: cargo computes while the others download. */
+const IN_TURN = ['packages', 'sdk'];
+
+/** @param {string[]} names */
+async function buildInTurn(names) {
+  for (const name of names) await PARTS[/** @type {keyof typeof PARTS} */ (name)]();
+}
 
 /** @param {string[]} [names] Parts; all when there are none. */
 export async function build(names = Object.keys(PARTS)) {
-  for (const name of names) {
-    const part = PARTS[/** @type {keyof typeof PARTS} */ (name)];
-    if (!part) throw new BuildError(`There is no part "${name}"; the parts are ${Object.keys(PARTS).join(', ')}.`);
-    await part();
-  }
+  const unknown = names.find((name) => !Object.hasOwn(PARTS, name));
+  if (unknown) throw new BuildError(`There is no part "${unknown}"; the parts are ${Object.keys(PARTS).join(', ')}.`);
+  const chain = IN_TURN.filter((name) => names.includes(name));
+  const others = names.filter((name) => !IN_TURN.includes(name));
+  const ends = await Promise.allSettled([buildInTurn(chain), ...others.map((name) => buildInTurn([name]))]);
+  for (const end of ends) if (end.status === 'rejected') throw end.reason;
 }
 
 /** Runs `work`; what is missing, or failed to build, ends the process with its one sentence. @param {() => Promise<void>} work */
