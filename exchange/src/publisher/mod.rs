@@ -28,6 +28,7 @@ use crate::agent::Agent;
 use crate::attach::attach;
 use crate::bell::Bell;
 use crate::config::{Config, Role};
+use crate::snapshot::file;
 use feed::Feed;
 use history::{CHUNK, CHUNK_BYTES, History};
 use packer::Packer;
@@ -38,6 +39,7 @@ use tailrace_core::book::market::{MARKET_LAST, Market};
 use tailrace_core::book::mold::{MOLD_END, session};
 use tailrace_core::book::record::Opening;
 use tailrace_core::error::{Code, Error, Result};
+use tailrace_core::log::{LogReader, ReadOptions};
 use tailrace_core::recorded::{RecordedConsumer, RecordedOptions};
 use tailrace_core::region::{From, Message, Records, Region};
 
@@ -119,7 +121,7 @@ impl Publisher {
     /// TIMED_OUT: there is no exchange; IO: a socket cannot be had; those of the region.
     pub fn start(config: &Config) -> Result<Self> {
         let region = attach(config, Role::Publisher, &["orders", "market"])?;
-        let session = session(opening(&region)?.epoch);
+        let session = session(opening(config, &region)?.epoch);
         let mut history = History::open(&region)?;
         let newest = history.newest()?;
         let from = newest.map_or(From::Oldest, |newest| From::Sequence(newest.log + 1));
@@ -228,15 +230,20 @@ fn pack(packer: &mut Packer, feed: &mut Feed, counts: &mut Counts, message: &Mes
     counts.messages += 1;
 }
 
-/// What the journal opened with.
-fn opening(region: &Region) -> Result<Opening> {
+/// What the journal opened with; when its beginning was removed, a snapshot knows it.
+fn opening(config: &Config, region: &Region) -> Result<Opening> {
     let options = RecordedOptions { label: "publisher".into(), from: From::Oldest, ..RecordedOptions::default() };
     let mut orders = RecordedConsumer::open(region, "orders", &options)?;
     let mut records = [0; 1 << 10];
     let polled = orders.poll_into(&mut records, 1)?;
     let opening =
         Records::new(&records[..polled.bytes]).next().and_then(|record| Opening::decode_checked(record.payload).ok());
-    opening.ok_or_else(|| Error::new(Code::CORRUPT, "the journal does not begin with its opening"))
+    if let Some(opening) = opening {
+        return Ok(opening);
+    }
+    let journal = LogReader::open(config.log("orders"), &ReadOptions::default())?;
+    let kept = file::opening(&config.data.join("snapshots"), journal.id())?;
+    kept.ok_or_else(|| Error::new(Code::CORRUPT, "the journal does not begin with its opening, and no snapshot has it"))
 }
 
 impl Agent for Publisher {
