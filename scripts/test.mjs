@@ -9,6 +9,8 @@
  * A suite that fails shows all that it printed. One that does not end is killed when its time is up, and has failed.
  * Above the last line stands again, shortly, which tests failed: who is shown only the end of a long output needs no more.
  */
+import { existsSync, readdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { build, orExplain } from './build.mjs';
 import { count, failures, notes } from './counts.mjs';
 import { inLanes, LANES } from './lanes.mjs';
@@ -71,6 +73,21 @@ async function play(suite) {
   return { counts, text: said.join('\n'), failed };
 }
 
+/** Where tests make things, and what these are called: ours, and what libraries make for tests of ours. */
+const PLACES = [
+  { folder: '/dev/shm', pattern: /^\.?tailrace-/ },
+  { folder: tmpdir(), pattern: /^(tailrace-|\.tmp\w{6}$|tmp\w{8}$)/ },
+];
+
+/** What lies there. */
+function belongings() {
+  return PLACES.filter(({ folder }) => existsSync(folder)).flatMap(({ folder, pattern }) =>
+    readdirSync(folder)
+      .filter((name) => pattern.test(name))
+      .map((name) => `${folder}/${name}`),
+  );
+}
+
 /** @param {string[]} words */
 async function main(words) {
   const is_list = words.includes('--list');
@@ -81,6 +98,7 @@ async function main(words) {
   const total = { passed: 0, failed: 0, skipped: 0, reasons: /** @type {string[]} */ ([]) };
   /** @type {string[]} */
   const failed = [];
+  const before = new Set(belongings());
   await orExplain(build);
   if (process.exitCode) {
     failed.push('build');
@@ -99,6 +117,9 @@ async function main(words) {
       total.failed += 1;
     }
   }
+  // Said and not judged: somebody else may be testing on this machine.
+  const left = belongings().filter((path) => !before.has(path));
+  if (left.length > 0) print(`\nthere now, and not before: ${left.join(', ')}`);
   for (const text of failed) print(`\nfailed: ${text}`);
   print(`\n${summary(total)}`);
   process.exitCode = total.failed > 0 ? 1 : 0;

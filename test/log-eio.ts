@@ -128,6 +128,8 @@ async function appendUntilFailure(appender: AppenderProcess, journal: Journal): 
   });
   appender.say('append', 1);
   await Promise.race([stop, sleep(PATIENCE_MS, undefined, { ref: false })]);
+  // Where one lane has heard of a failure, the others will.
+  if (ended > 0) await Promise.race([stop, sleep(30_000, undefined, { ref: false })]);
   return ended;
 }
 
