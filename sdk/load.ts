@@ -58,6 +58,7 @@ function openNative(file: string): Native {
       throw failure('ERR_UNSUPPORTED', 'this region was shared by another process, or by the WebAssembly backend');
     },
     // The native library knows itself when a thread has ended.
+    adopt: () => {},
     bury: () => 0,
     ended: async () => 0,
   };

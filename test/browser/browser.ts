@@ -229,8 +229,13 @@ for (const [what, delayMs] of [
 /** What is to be seen of ten messages when nobody had taken any. */
 const ALL = Array.from({ length: 10 }, (_, index) => [index, false]);
 
-for (const what of ['worker', 'tab']) {
-  const whose = what === 'tab' ? 'of a tab that is closed' : 'that is ended';
+const WHOSE = {
+  worker: 'that is ended',
+  nested: 'of a worker that is ended',
+  tab: 'of a tab that is closed',
+};
+
+for (const [what, whose] of Object.entries(WHOSE)) {
   for (const [step, does, buried, again] of [
     ['join.locked', 'join', 0, 0],
     ['join.filled', 'join', 0, 0],

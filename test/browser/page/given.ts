@@ -11,8 +11,8 @@ export interface Given {
    * worker that stops.
    */
   does: 'echo' | 'hold' | 'host';
-  /** What that worker is told. */
-  inner?: Stopping;
+  /** What that worker is told, which is handed its region by who starts it. */
+  inner?: Omit<Stopping, 'shared'>;
 }
 
 /** What a worker is told that stops at a step of the protocol. */

@@ -194,31 +194,36 @@ async function end(what: Other, delayMs: number): Promise<object> {
   return { before, buried, after, echoed, heard, corrupt: Number(corrupt) };
 }
 
-/** A worker of this page, or of a tab, ends in the middle of a call. The rest goes on. */
-async function stopped(what: 'worker' | 'tab', step: string, does: Stopping['does']): Promise<object> {
+type Stopped = 'worker' | 'nested' | 'tab';
+
+/** Starts a worker of this page, of a worker or of a tab, which stops in the middle of a call; whoever is to be ended. */
+async function startStopped(region: Region, what: Stopped, told: Omit<Stopping, 'shared'>): Promise<Worker | Caller> {
+  if (what === 'tab') {
+    const tab = await openTab();
+    const stopped = saidBy(tab, 'stopped');
+    const given: Given = { shared: region.share(tab), does: 'host', inner: told };
+    tab.postMessage(given);
+    await stopped;
+    return tab;
+  }
+  const worker = newWorker(what === 'worker' ? 'stopped' : 'thread');
+  const stopped = said('stopped', (call) => {
+    worker.onmessage = ({ data }) => call(data);
+  });
+  const shared = region.share(worker);
+  const given: Stopping | Given = what === 'worker' ? { ...told, shared } : { shared, does: 'host', inner: told };
+  worker.postMessage(given);
+  await stopped;
+  return worker;
+}
+
+/** A worker ends in the middle of a call. The rest goes on. */
+async function stopped(what: Stopped, step: string, does: Stopping['does']): Promise<object> {
   await ready();
   using region = regionOf();
   using producer = region.openProducer('there');
   producer.writeBatch(Array.from({ length: 9 }, (_, index) => messageOf(index, 64)));
-  let other: Worker | Caller;
-  if (what === 'worker') {
-    const worker = newWorker('stopped');
-    const told = said('stopped', (call) => {
-      worker.onmessage = ({ data }) => call(data);
-    });
-    const given: Stopping = { shared: region.share(worker), step, does };
-    worker.postMessage(given);
-    await told;
-    other = worker;
-  } else {
-    const tab = await openTab();
-    const told = saidBy(tab, 'stopped');
-    const inner: Stopping = { shared: region.share(tab), step, does };
-    const given: Given = { shared: region.share(tab), does: 'host', inner };
-    tab.postMessage(given);
-    await told;
-    other = tab;
-  }
+  const other = await startStopped(region, what, { step, does });
   await stop(other);
   const buried = await region.ended(other);
   using late = region.openProducer('there');

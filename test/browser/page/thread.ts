@@ -42,11 +42,11 @@ async function hold(region: Region, tell: () => void): Promise<void> {
 }
 
 /** Starts a worker that stops, and passes on what it says. */
-function host({ inner }: Given, tell: (words: unknown) => void): void {
+function host(region: Region, { inner }: Given, tell: (words: unknown) => void): void {
   const worker = newWorker('stopped');
   kept.push(worker);
   worker.onmessage = ({ data }) => tell(data);
-  worker.postMessage(inner);
+  worker.postMessage({ ...inner, shared: region.share(worker) });
 }
 
 around.opener?.postMessage('here');
@@ -58,7 +58,7 @@ around.addEventListener('message', (event) => {
     const region = Region.attach(data.shared);
     if (data.does === 'host') {
       kept.push(region);
-      host(data, tell);
+      host(region, data, tell);
       return;
     }
     const done = data.does === 'echo' ? echo(region) : hold(region, () => tell('holding'));
