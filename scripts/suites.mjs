@@ -46,10 +46,7 @@ const LONG = new Map([
 ]);
 
 /** Minutes, for the uvu files that may need more than fifteen. */
-const PATIENCE = new Map([
-  ['test/kill-recorded.ts', 20],
-  ['test/kill.ts', 40],
-]);
+const PATIENCE = new Map([['test/kill.ts', 20]]);
 
 /** Files whose tests run on both backends, as far as they need no file. */
 const PORTABLE = [
@@ -126,7 +123,7 @@ const RUST = [
     runner: 'cargo',
     is_compiling: true,
     command: ['cargo', 'test', '--workspace', '--locked', '--no-fail-fast'],
-    minutes: 30,
+    minutes: 25,
   },
   {
     name: 'matcher and gateway, killed at every step',
@@ -154,7 +151,7 @@ const RUST = [
     is_compiling: true,
     command: ['cargo', 'test', '-p', 'tailrace-core', '--release', '--locked', '--lib', 'model'],
     environment: { ...QUICK_RELEASE, RUSTFLAGS: '--cfg loom', CARGO_TARGET_DIR: 'target/loom' },
-    minutes: 30,
+    minutes: 25,
   },
   {
     // Without `ring::kills`, to stay within the time: it does the unsafe things of the rules, many times over.
@@ -176,7 +173,7 @@ const RUST = [
       'ring::kills',
     ],
     environment: { CARGO_TARGET_DIR: 'target/miri', MIRIFLAGS: '-Zmiri-disable-isolation -Zmiri-ignore-leaks' },
-    minutes: 30,
+    minutes: 25,
     absent: () => (hasNightly('miri') && hasNightly('rust-src') ? undefined : 'rustup has no nightly with Miri here'),
   },
   {
@@ -185,7 +182,7 @@ const RUST = [
     is_compiling: true,
     command: ['cargo', '+nightly', 'test', '-Zbuild-std', '--target', TRIPLE, ...THREADED],
     environment: { CARGO_TARGET_DIR: 'target/thread', RUSTFLAGS: '-Zsanitizer=thread' },
-    minutes: 30,
+    minutes: 25,
     absent: () => (hasNightly('rust-src') ? undefined : 'rustup has no nightly with the sources of std here'),
   },
 ];

@@ -230,7 +230,11 @@ async function playIn(
   return { stallMs, buriedMs };
 }
 
-/** Waits until it is so. */
+/** Waits until it is so; not for ever, which would keep this process from its end when somebody else has given up. */
 export async function until(isDone: () => boolean): Promise<void> {
-  while (!isDone()) await sleep(5);
+  const end = performance.now() + 60_000;
+  while (!isDone()) {
+    if (performance.now() > end) throw new Error(`not within a minute: ${isDone}`);
+    await sleep(5);
+  }
 }
