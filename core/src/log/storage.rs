@@ -133,6 +133,10 @@ pub trait LogFile: Send + Sync + Debug {
 
     /// Says that these bytes will be read soon; best effort.
     fn read_ahead(&self, _offset: u64, _length: u64) {}
+
+    /// Begins to put these bytes on the disk, so that the next sync has less to do; best effort, and nothing is durable
+    /// before that.
+    fn write_back(&self, _offset: u64, _length: u64) {}
 }
 
 /// A file in memory, for as long as its writer keeps it.
@@ -330,6 +334,10 @@ impl LogFile for File {
 
     fn read_ahead(&self, offset: u64, length: u64) {
         os::read_ahead(self.as_raw_fd(), offset, length);
+    }
+
+    fn write_back(&self, offset: u64, length: u64) {
+        os::write_back(self.as_raw_fd(), offset, length);
     }
 }
 
