@@ -4,6 +4,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -137,6 +138,22 @@ test('the operator of an exchange that does not run', async () => {
     failure = error;
   });
   assert.is((failure as { code: string }).code, 'ERR_NOT_FOUND');
+  rmSync(folder, { recursive: true });
+});
+
+test('an operator who is refused for want of room is told to come again', async () => {
+  const { folder } = await place();
+  const answer = { ok: false, code: 'ERR_BUSY', error: 'orders has no room, and 64 commands of operators wait' };
+  const gateway = createServer((socket) => socket.on('data', () => socket.end(`${JSON.stringify(answer)}\n`)));
+  gateway.listen(join(folder, 'control.sock'));
+  await once(gateway, 'listening');
+  let failure: unknown;
+  await command(folder, { message: 'SetState', state: 1 }).catch((error) => {
+    failure = error;
+  });
+  gateway.close();
+  assert.is((failure as { code: string }).code, 'ERR_BUSY');
+  assert.match((failure as Error).message, /orders has no room/);
   rmSync(folder, { recursive: true });
 });
 

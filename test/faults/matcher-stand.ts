@@ -7,13 +7,15 @@
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { rmSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { program } from '../../sdk/exchange/program.ts';
 import { type Batch, type Consumer, LogReader, type Producer, Region } from '../../sdk/index.ts';
 import { encode, MESSAGES, ORDER_IOC, ORDER_LIMIT, SIDE_BUY, SIDE_SELL } from '../../sdk/wire.ts';
+
+import { removeRegion } from '../scratch.ts';
 
 const PATIENCE_MS = 60_000;
 const STATUS_MS = 5;
@@ -190,7 +192,7 @@ export class MatcherStand {
   /** Loses the memory, too. */
   async forget(): Promise<void> {
     await this.kill();
-    rmSync(this.#options.region, { force: true });
+    removeRegion(this.#options.region);
   }
 
   /** From now on nothing that is heard counts: it was perhaps said too late. */
