@@ -62,7 +62,9 @@ process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 /** The page, and what it loads: by address, a file or a text. */
 function contentOf(address: string): Uint8Array | string | undefined {
   const [, paused, rest = ''] = /^(\/paused)?(\/.*)$/.exec(address) ?? [];
-  const scripts = { '/index.html': ['page', 'inside'], '/other.html': ['thread'], '/open.html': ['page'] }[rest];
+  const scripts = { '/index.html': ['page', 'contents', 'inside'], '/other.html': ['thread'], '/open.html': ['page'] }[
+    rest
+  ];
   if (scripts) {
     const loaded = scripts.map((script) => `<script type="module" src="./dist/${script}.js"></script>`).join('');
     return `<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><body>${loaded}`;
@@ -95,7 +97,11 @@ let missing: string | undefined;
 browsers.before(async () => {
   if (!isInstalled) return;
   await bundlePackage(folder);
-  await bundle({ page: 'test/browser/page/page.ts', thread: 'test/browser/page/thread.ts' }, folder, './browser.js');
+  await bundle(
+    Object.fromEntries(['page', 'contents', 'thread'].map((name) => [name, `test/browser/page/${name}.ts`])),
+    folder,
+    './browser.js',
+  );
   await bundle({ inside: 'test/browser/page/inside.ts', stopped: 'test/browser/page/stopped.ts' }, folder);
   writeFileSync(join(folder, 'filter.wasm'), Buffer.from(kernels[0]!.wasm, 'base64'));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -110,7 +116,11 @@ async function opened(address: string, context?: BrowserContext): Promise<Page> 
   const page = await (context ?? browser).newPage();
   const tabs: Page[] = [];
   page.on('pageerror', (error) => problems.push(error.message));
-  page.on('console', (line) => line.type() === 'error' && !/404/.test(line.text()) && problems.push(line.text()));
+  page.on('console', (line) => {
+    // One trial asks for what is not there.
+    const isAsked = line.location().url.endsWith('/none.wasm');
+    if (line.type() === 'error' && !isAsked) problems.push(`${line.location().url}: ${line.text()}`);
+  });
   page.on('popup', (tab) => tabs.push(tab));
   await page.exposeFunction('closeTab', async () => tabs.pop()?.close());
   await page.goto(`${home}${address}`);
