@@ -18,6 +18,9 @@ export interface Floor {
   clockRead: number;
 }
 
+/** p50 and p99 of a slice, then those of another way's slice beside it. */
+export type Pair = [number, number, number, number];
+
 /** One sample, as its program printed it, with the floor around it. */
 export interface Sample {
   subject: string;
@@ -54,8 +57,10 @@ export interface Sample {
   hash?: string;
   /** Nanoseconds that one in twenty was above. */
   p95_ns?: number;
-  /** Slices of a way through the exchange: its p50 and p99, and those of the plain way beside it. */
-  pairs?: [number, number, number, number][];
+  /** Slices of a way through the exchange, beside those of the plain way. */
+  pairs?: Pair[];
+  /** The same slices from ring to ring, beside those of a loop that copies and keeps nothing. */
+  bare_pairs?: Pair[];
   asked_per_second?: number;
   per_datagram?: number;
   lost?: number;

@@ -1,22 +1,34 @@
 /**
  * Browser: bundles the package for pages, into one file that a page and its workers import alike.
  *
- * Import maps do not reach workers, so what belongs to Node is replaced here: `load.ts` and the modules of Node, by
- * `sdk/browser/`. Anything else of Node that is imported is an error of the build.
+ * Import maps do not reach workers, so what belongs to Node is replaced here by `sdk/browser/`: two modules of ours, those
+ * of Node, and the packages behind kernels. Anything else of Node that is imported is an error of the build.
  */
+import { resolve } from 'node:path';
 import { build } from 'esbuild';
 import { root } from './toolchain.mjs';
 
-const STANDS_FOR = /^node:(events|timers\/promises|util|util\/types)$/;
+/** What stands for what, in `sdk/browser/`. @type {[RegExp, string][]} */
+const STAND_INS = [
+  [/^node:(events|timers\/promises|util|util\/types)$/, 'node.ts'],
+  [/^@assemblyscript\/loader$/, 'loader.ts'],
+  [/^assemblyscript\/asc$/, 'compiler.ts'],
+];
+/** The same for modules of ours, below `sdk/`. */
+const OWN = ['load.ts', 'kernel/source.ts'];
 
 /** @type {import('esbuild').Plugin} */
 const inPages = {
   name: 'in pages',
   setup(builder) {
-    builder.onResolve({ filter: STANDS_FOR }, () => ({ path: `${root}sdk/browser/node.ts` }));
-    builder.onResolve({ filter: /^\.\/load\.ts$/ }, ({ importer }) =>
-      importer === `${root}sdk/native.ts` ? { path: `${root}sdk/browser/load.ts` } : undefined,
-    );
+    for (const [filter, name] of STAND_INS)
+      builder.onResolve({ filter }, () => ({ path: `${root}sdk/browser/${name}` }));
+    for (const own of OWN) {
+      const name = own.split('/').at(-1) ?? own;
+      builder.onResolve({ filter: new RegExp(`^\\./${name.replace('.', '\\.')}$`) }, ({ resolveDir }) =>
+        resolve(resolveDir, name) === `${root}sdk/${own}` ? { path: `${root}sdk/browser/${name}` } : undefined,
+      );
+    }
   },
 };
 
@@ -48,7 +60,6 @@ export async function bundle(entries, into, address) {
     format: 'esm',
     target: 'es2022',
     sourcemap: 'linked',
-    external: ['node:fs', 'node:url'],
     logLevel: 'silent',
   });
 }

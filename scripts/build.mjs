@@ -55,16 +55,21 @@ function digest(files, facts = []) {
   return hash.digest('hex');
 }
 
+/** @param {string} stamp @param {string} sources */
+function isFresh(stamp, sources) {
+  const file = `${root}${stamp}`;
+  return existsSync(file) && readFileSync(file, 'utf8') === sources;
+}
+
 /**
  * Runs `make` unless `stamp` says that it was done for these sources.
  *
  * @param {string} stamp @param {string} sources @param {() => Promise<void>} make
  */
 async function unlessFresh(stamp, sources, make) {
-  const file = `${root}${stamp}`;
-  if (existsSync(file) && readFileSync(file, 'utf8') === sources) return;
+  if (isFresh(stamp, sources)) return;
   await make();
-  writeFileSync(file, sources);
+  writeFileSync(`${root}${stamp}`, sources);
 }
 
 async function buildPackages() {
@@ -104,20 +109,24 @@ async function buildWasm() {
   }
 }
 
-async function buildSdk() {
-  await buildPackages();
+/** What `dist/` is made of. */
+function sdkDigest() {
   const sources = readdirSync(`${root}sdk`, { recursive: true, encoding: 'utf8' })
     .filter((file) => file.endsWith('.ts'))
     .map((file) => `sdk/${file}`)
     .sort();
-  const wanted = digest([
-    ...sources,
-    'tsconfig.json',
-    'tsconfig.build.json',
-    'package-lock.json',
-    'scripts/browser.mjs',
-  ]);
-  await unlessFresh('dist/.tailrace', wanted, async () => {
+  const settings = ['tsconfig.json', 'tsconfig.build.json', 'package-lock.json', 'scripts/browser.mjs'];
+  return digest([...sources, ...settings]);
+}
+
+/** Whether `dist/` was compiled of the sources as they are now. */
+export function isSdkFresh() {
+  return isFresh('dist/.tailrace', sdkDigest());
+}
+
+async function buildSdk() {
+  await buildPackages();
+  await unlessFresh('dist/.tailrace', sdkDigest(), async () => {
     say('compiling the TypeScript package');
     rmSync(`${root}dist`, { recursive: true, force: true });
     await must(['node_modules/.bin/tsc', '--project', 'tsconfig.build.json']);
@@ -138,16 +147,25 @@ async function buildPython() {
   });
 }
 
-/** Every part, in the order in which they stand on each other. */
+/** Every part. */
 const PARTS = { packages: buildPackages, native: buildNative, wasm: buildWasm, sdk: buildSdk, python: buildPython };
+
+/** What stands on each other, in this order. All else is made at the same time: cargo computes while the others download. */
+const IN_TURN = ['packages', 'sdk'];
+
+/** @param {string[]} names */
+async function buildInTurn(names) {
+  for (const name of names) await PARTS[/** @type {keyof typeof PARTS} */ (name)]();
+}
 
 /** @param {string[]} [names] Parts; all when there are none. */
 export async function build(names = Object.keys(PARTS)) {
-  for (const name of names) {
-    const part = PARTS[/** @type {keyof typeof PARTS} */ (name)];
-    if (!part) throw new BuildError(`There is no part "${name}"; the parts are ${Object.keys(PARTS).join(', ')}.`);
-    await part();
-  }
+  const unknown = names.find((name) => !Object.hasOwn(PARTS, name));
+  if (unknown) throw new BuildError(`There is no part "${unknown}"; the parts are ${Object.keys(PARTS).join(', ')}.`);
+  const chain = IN_TURN.filter((name) => names.includes(name));
+  const others = names.filter((name) => !IN_TURN.includes(name));
+  const ends = await Promise.allSettled([buildInTurn(chain), ...others.map((name) => buildInTurn([name]))]);
+  for (const end of ends) if (end.status === 'rejected') throw end.reason;
 }
 
 /** Runs `work`; what is missing, or failed to build, ends the process with its one sentence. @param {() => Promise<void>} work */

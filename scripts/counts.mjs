@@ -90,3 +90,63 @@ export function count(runner, ending) {
 export function notes(output) {
   return lines(output, /^note: (.+)$/gm);
 }
+
+/** How much of each failure is said again. */
+const LINES = 14;
+
+/** @param {string} text */
+function beginning(text) {
+  return text
+    .split('\n')
+    .filter((line) => line.trim() !== '')
+    .slice(0, LINES)
+    .map((line) => `    ${line.trimEnd()}`);
+}
+
+/** What a test of cargo printed. @param {string} output @param {string} name */
+function printedBy(output, name) {
+  const heading = `---- ${name} stdout ----\n`;
+  const start = output.indexOf(heading);
+  return start < 0
+    ? ''
+    : (output.slice(start + heading.length).split(/^(?:----|stack backtrace:|failures:)/m)[0] ?? '');
+}
+
+/** @param {string} output */
+function ofCargo(output) {
+  const names = lines(output, /^test (.+) \.\.\. FAILED$/gm);
+  return [
+    ...names.flatMap((name) => [name, ...beginning(printedBy(output, name))]),
+    ...lines(output, /^(test .+ has been running for over .+)$/gm),
+    ...lines(output, /^ *(process didn't exit successfully.+)$/gm),
+    ...lines(output, /^(error(?:\[E\d+\])?: .+)$/gm),
+  ];
+}
+
+/** @param {string} output */
+function ofUvu(output) {
+  const failed = output.matchAll(/^ +FAIL {2}(.+ {2}".+")$/gm);
+  return [...failed].flatMap(({ 0: line, 1: name = '', index = 0 }) => {
+    const text = output.slice(index + line.length).split(/^ +(?:at |FAIL {2}|Total: )/m)[0] ?? '';
+    // Of a difference, only the lines that differ: those of both sides begin with dots.
+    return [name, ...beginning(text.replaceAll(/^ +·.*$/gm, ''))];
+  });
+}
+
+/** @param {string} output */
+function ofPytest(output) {
+  return lines(output, /^((?:FAILED|ERROR) .+)$/gm);
+}
+
+const FINDERS = { cargo: ofCargo, uvu: ofUvu, pytest: ofPytest, check: () => [] };
+
+/**
+ * Which tests failed, and how what they said begins; the end of the output, where no test is to be found in it.
+ *
+ * @param {Runner} runner @param {string} output
+ */
+export function failures(runner, output) {
+  const found = FINDERS[runner](output);
+  if (found.length > 0) return found;
+  return output.trimEnd().split('\n').slice(-LINES);
+}

@@ -1,8 +1,10 @@
 /**
  * Suites: everything that `npm test` runs, in this order. To add a check, add a line.
  *
- * Files under `test/` that import uvu need no line: each is a suite, found by itself, with ten minutes unless
- * `PATIENCE` gives it more. A suite that cannot run on this machine says why in `absent`; it is then counted as skipped.
+ * Files under `test/` that import uvu need no line: each is a suite, found by itself; `LONG` has those that take longer
+ * than others. A suite that cannot run on this machine says why in `absent`; it is then counted as skipped. Two suites run
+ * at a time (lanes.mjs), so what a suite makes has a name that nobody else uses, and its waits are bounded by patience
+ * and never by what an idle machine needs.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { hasNightly, python, root } from './toolchain.mjs';
@@ -12,7 +14,9 @@ import { hasNightly, python, root } from './toolchain.mjs';
  * @property {string} name
  * @property {import('./counts.mjs').Runner} runner
  * @property {string[]} command
- * @property {number} [minutes]                        after which it is killed and has failed; 10
+ * @property {number} [minutes]                        after which it is killed and has failed; 15
+ * @property {boolean} [is_compiling]                  it keeps every processor busy with cargo: one at a time
+ * @property {string} [alone]                          why nothing may run beside it
  * @property {Record<string, string>} [environment]
  * @property {string} [folder]                         below the root
  * @property {() => string | undefined} [absent]       why it cannot run here
@@ -21,12 +25,30 @@ import { hasNightly, python, root } from './toolchain.mjs';
 const BIN = `${root}node_modules/.bin`;
 const PYTHON_BIN = `${root}.venv/bin`;
 
-/** Minutes, for the uvu files that need more than ten. */
-const PATIENCE = new Map([
-  ['test/powerfail.ts', 15],
-  ['test/kill-recorded.ts', 20],
-  ['test/kill.ts', 40],
+/** Seconds that the long ones among the uvu files take, about: they begin first, so that none is left alone at the end. */
+const LONG = new Map([
+  ['test/exchange/main.ts', 115],
+  ['test/kill.ts', 95],
+  ['test/pipeline/main.ts', 95],
+  ['test/exchange/powerfail.ts', 60],
+  ['test/wasm/kill.ts', 60],
+  ['test/foreign.ts', 50],
+  ['test/pipeline/resume.ts', 50],
+  ['test/log-kill.ts', 45],
+  ['test/powerfail.ts', 45],
+  ['test/cross.ts', 40],
+  ['test/browser/browser.ts', 40],
+  ['test/kill-recorded.ts', 30],
+  ['test/kernel/command.ts', 30],
+  ['test/command-record.ts', 20],
+  ['test/hostile.ts', 20],
+  ['test/packaging.ts', 20],
+  ['test/threads/main.ts', 15],
+  ['test/wasm/artefact.ts', 15],
 ]);
+
+/** Minutes, for the uvu files that may need more than fifteen. */
+const PATIENCE = new Map([['test/kill.ts', 20]]);
 
 /** Files whose tests run on both backends, as far as they need no file. */
 const PORTABLE = [
@@ -72,17 +94,20 @@ const STATIC = [
   {
     name: 'clippy',
     runner: 'check',
+    is_compiling: true,
     command: ['cargo', 'clippy', '--workspace', '--all-targets', '--locked', '--quiet', '--', '-D', 'warnings'],
     minutes: 20,
   },
   {
     name: 'no std',
     runner: 'check',
+    is_compiling: true,
     command: ['cargo', 'check', '-p', 'tailrace-core', '--no-default-features', '--locked', '--quiet'],
   },
   {
     name: 'generated files',
     runner: 'check',
+    is_compiling: true,
     command: ['cargo', 'run', '-p', 'tailrace-gen', '--locked', '--quiet', '--', '--check'],
   },
   { name: 'wasm modules', runner: 'check', command: [process.execPath, 'scripts/wasm.mjs', '--check'] },
@@ -98,12 +123,14 @@ const RUST = [
   {
     name: 'cargo test',
     runner: 'cargo',
+    is_compiling: true,
     command: ['cargo', 'test', '--workspace', '--locked', '--no-fail-fast'],
-    minutes: 30,
+    minutes: 25,
   },
   {
     name: 'matcher and gateway, killed at every step',
     runner: 'cargo',
+    is_compiling: true,
     command: [
       'cargo',
       'test',
@@ -118,15 +145,15 @@ const RUST = [
       'points',
       'gateways',
     ],
-    environment: { CARGO_TARGET_DIR: 'target/paused' },
     minutes: 20,
   },
   {
     name: 'loom models',
     runner: 'cargo',
+    is_compiling: true,
     command: ['cargo', 'test', '-p', 'tailrace-core', '--release', '--locked', '--lib', 'model'],
     environment: { ...QUICK_RELEASE, RUSTFLAGS: '--cfg loom', CARGO_TARGET_DIR: 'target/loom' },
-    minutes: 30,
+    minutes: 25,
   },
   {
     // Without `ring::kills`, to stay within the time: it does the unsafe things of the rules, many times over.
@@ -141,21 +168,23 @@ const RUST = [
       'tailrace-core',
       '--locked',
       '--lib',
-      'ring::',
       '--',
+      'ring::',
+      'memory::',
       '--skip',
       'ring::kills',
     ],
     environment: { CARGO_TARGET_DIR: 'target/miri', MIRIFLAGS: '-Zmiri-disable-isolation -Zmiri-ignore-leaks' },
-    minutes: 30,
+    minutes: 25,
     absent: () => (hasNightly('miri') && hasNightly('rust-src') ? undefined : 'rustup has no nightly with Miri here'),
   },
   {
     name: 'thread sanitizer',
     runner: 'cargo',
+    is_compiling: true,
     command: ['cargo', '+nightly', 'test', '-Zbuild-std', '--target', TRIPLE, ...THREADED],
     environment: { CARGO_TARGET_DIR: 'target/thread', RUSTFLAGS: '-Zsanitizer=thread' },
-    minutes: 30,
+    minutes: 25,
     absent: () => (hasNightly('rust-src') ? undefined : 'rustup has no nightly with the sources of std here'),
   },
 ];
@@ -169,7 +198,7 @@ function uvuFile(file, backend) {
     name: backend ? `${file} on ${backend}` : file,
     runner: 'uvu',
     command: [process.execPath, '--import', 'tsx', file],
-    minutes: PATIENCE.get(file) ?? 10,
+    minutes: PATIENCE.get(file) ?? 15,
     ...(backend && { environment: { TAILRACE_BACKEND: backend } }),
   };
 }
@@ -180,11 +209,11 @@ function uvuFiles() {
     .filter((file) => file.endsWith('.ts') && !file.includes('node_modules'))
     .map((file) => `test/${file}`)
     .filter((file) => /^import .* from 'uvu';$/m.test(readFileSync(`${root}${file}`, 'utf8')))
-    .sort((one, other) => (PATIENCE.get(one) ?? 0) - (PATIENCE.get(other) ?? 0) || one.localeCompare(other))
+    .sort((one, other) => (LONG.get(other) ?? 0) - (LONG.get(one) ?? 0) || one.localeCompare(other))
     .flatMap((file) => (PORTABLE.includes(file) ? BACKENDS.map((backend) => uvuFile(file, backend)) : [uvuFile(file)]));
 }
 
-/** Every suite. Those that take minutes come last, so that a wrong comma is known soon. */
+/** Every suite. First what takes seconds, so that a wrong comma is known soon; then the longest of both lanes. */
 export function suites() {
   return [...STATIC, ...RUST, ...PYTHON, ...uvuFiles()];
 }

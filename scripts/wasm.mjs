@@ -4,6 +4,7 @@
  *     node scripts/wasm.mjs            npm run build:wasm: builds them with the first recipe that works
  *     node scripts/wasm.mjs --check    fails when one is stale; needs no compiler
  *     node scripts/wasm.mjs --into F   builds into the folder F; with --pause, with the steps of the kill matrix
+ *     node scripts/wasm.mjs --by NAME  by this recipe and no other: 'rustup nightly', "Debian's rustc-web", wasm-pack
  *
  * Two compilers never give equal bytes, so what says that a module is fresh is its custom section `sources`: the
  * SHA-256 over every file that it is made of. The recipes stand in the order in which they are tried; what each of them
@@ -26,7 +27,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { basename, dirname, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { run } from './process.mjs';
 import { root } from './toolchain.mjs';
@@ -40,7 +41,6 @@ export const MODULES = {
 export const BYTES_MAX = 64 * 1024;
 
 const FOLDER = `${root}target/wasm`;
-const STAGE = `${FOLDER}/source`;
 const TARGET = 'wasm32-unknown-unknown';
 const SECTION = 'sources';
 const PAGE_LIMIT_BYTES = 4 * 1024 * 1024 * 1024;
@@ -96,12 +96,12 @@ export function staleness(file) {
 /** A recipe that cannot be used here; the message says why. */
 class Unusable extends Error {}
 
-/** @param {string[]} command @param {Record<string, string>} [environment] @param {string} [folder] */
-async function must(command, environment = {}, folder = root) {
+/** @param {string[]} command @param {Record<string, string>} [environment] @param {string} [folder] @param {RegExp} [demand] */
+async function must(command, environment = {}, folder = root, demand) {
   const ending = await run(command, { folder, environment });
-  if (ending.code === 0) return ending.output;
+  if (ending.code === 0 || demand?.test(ending.output)) return ending.output;
   const lines = ending.output.trim().split('\n');
-  const telling = lines.find((line) => /^error/.test(line)) ?? lines.at(-1) ?? '';
+  const telling = lines.find((line) => /^error/i.test(line)) ?? lines.at(-1) ?? '';
   throw new Unusable(`\`${command.slice(0, 3).join(' ')} …\` ended with ${ending.signal ?? ending.code}: ${telling}`);
 }
 
@@ -118,27 +118,38 @@ function answer(program, ...words) {
 function put(file, text) {
   if (existsSync(file) && readFileSync(file, 'utf8') === text) return;
   mkdirSync(dirname(file), { recursive: true });
-  writeFileSync(file, text);
+  replace(file, text, FOLDER);
 }
 
-/** Copies what is compiled. */
-function stage() {
+/**
+ * Puts a file in the place of another at once: two tests may build at a time.
+ *
+ * @param {string} file @param {string | Uint8Array} content @param {string} beside  where it is written first
+ */
+function replace(file, content, beside = dirname(file)) {
+  const fresh = `${beside}/${basename(file)}.${process.pid}`;
+  writeFileSync(fresh, content);
+  renameSync(fresh, file);
+}
+
+/** Copies what is compiled. @param {string} folder */
+function stage(folder) {
   const wanted = new Set([...sources(), 'Cargo.toml']);
-  if (existsSync(STAGE)) {
-    for (const entry of readdirSync(STAGE, { recursive: true, withFileTypes: true })) {
+  if (existsSync(folder)) {
+    for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
       const file = `${entry.parentPath ?? entry.path}/${entry.name}`;
-      if (entry.isFile() && !wanted.has(file.slice(STAGE.length + 1))) rmSync(file);
+      if (entry.isFile() && !wanted.has(file.slice(folder.length + 1))) rmSync(file);
     }
   }
   for (const file of sources()) {
     const text = readFileSync(`${root}${file}`, 'utf8');
     // cargo strikes out of its lock what is not compiled here.
-    mkdirSync(STAGE, { recursive: true });
-    if (file === 'Cargo.lock') writeFileSync(`${STAGE}/${file}`, text);
-    else put(`${STAGE}/${file}`, file.endsWith('.rs') ? text.replaceAll('#[inline(always)]', '#[inline]') : text);
+    mkdirSync(folder, { recursive: true });
+    if (file === 'Cargo.lock') replace(`${folder}/${file}`, text, FOLDER);
+    else put(`${folder}/${file}`, file.endsWith('.rs') ? text.replaceAll('#[inline(always)]', '#[inline]') : text);
   }
   const workspace = readFileSync(`${root}Cargo.toml`, 'utf8');
-  put(`${STAGE}/Cargo.toml`, workspace.replace(/^members = .*$/m, 'members = ["core", "bindings/wasm"]'));
+  put(`${folder}/Cargo.toml`, workspace.replace(/^members = .*$/m, 'members = ["core", "bindings/wasm"]'));
 }
 
 /** @param {string} linker */
@@ -162,28 +173,40 @@ function flags(linker) {
 
 /**
  * @typedef {object} Compiler
- * @property {string[]} command  what cargo is called by
+ * @property {(folder: string, words: string[]) => string[]} command  that builds what is staged there
+ * @property {string} name                                            of its folder: compilers do not share what they made
  * @property {Record<string, string>} environment
  * @property {string} linker
+ * @property {string} [flagged]  the variable by which it takes flags; RUSTFLAGS
+ * @property {RegExp} [demand]   what it wants after the build, and need not have
  */
 
+/** `cargo`, called like this. @param {...string} cargo */
+function cargoBuild(...cargo) {
+  return (/** @type {string} */ _, /** @type {string[]} */ words) => [
+    ...[...cargo, 'build', '-p', 'tailrace-wasm', '--release', '--target', TARGET],
+    ...words,
+  ];
+}
+
 /** @param {Compiler} compiler @param {string[]} features */
-async function compile({ command, environment, linker }, features) {
-  stage();
-  const build = ['build', '-p', 'tailrace-wasm', '--release', '--target', TARGET, '--target-dir', FOLDER];
+async function compile({ command, name, environment, linker, flagged = 'RUSTFLAGS', demand }, features) {
+  const folder = `${FOLDER}/${name}${features.some((feature) => feature.includes('pause')) ? '-pausing' : ''}`;
+  const source = `${folder}/source`;
+  stage(source);
   const std = ['-Zbuild-std=core,alloc', '-Zbuild-std-features=optimize_for_size'];
-  await must(
-    [...command, ...build, ...std, ...features],
-    {
-      ...environment,
-      RUSTFLAGS: flags(linker),
-      CARGO_PROFILE_RELEASE_OPT_LEVEL: 's',
-      CARGO_PROFILE_RELEASE_DEBUG: 'false',
-      CARGO_PROFILE_RELEASE_STRIP: 'symbols',
-    },
-    STAGE,
-  );
-  return `${FOLDER}/${TARGET}/release/tailrace_wasm.wasm`;
+  const words = ['--target-dir', folder, ...std, ...features];
+  const made = `${folder}/${TARGET}/release/tailrace_wasm.wasm`;
+  const settings = {
+    ...environment,
+    [flagged]: flags(linker),
+    CARGO_PROFILE_RELEASE_OPT_LEVEL: 's',
+    CARGO_PROFILE_RELEASE_DEBUG: 'false',
+    CARGO_PROFILE_RELEASE_STRIP: 'symbols',
+  };
+  if (demand) rmSync(made, { force: true });
+  await must(command(source, words), settings, source, demand);
+  return made;
 }
 
 /** The triple of this machine's compilers. */
@@ -197,7 +220,7 @@ async function nightly() {
     await must(['timeout', '180', 'rustup', 'component', 'add', 'rust-src', '--toolchain', 'nightly']);
   }
   const linker = `${sysroot}/lib/rustlib/${HOST}/bin/rust-lld`;
-  return { command: ['cargo', '+nightly'], environment: {}, linker };
+  return { command: cargoBuild('cargo', '+nightly'), name: 'nightly', environment: {}, linker };
 }
 
 /** The linker of whatever rustup has. */
@@ -243,34 +266,51 @@ async function debian() {
     RUSTC_BOOTSTRAP: '1',
     LD_LIBRARY_PATH: [...libraries, `${folder}/usr/lib`].join(':'),
   };
-  return { command: ['cargo'], environment, linker };
+  return { command: cargoBuild('cargo'), name: 'debian', environment, linker };
 }
 
-/** wasm-pack with whatever cargo it finds. @returns {Promise<Compiler>} */
+/**
+ * wasm-pack, with whatever compiler is the usual one, and its sources. Only its build is wanted. What it does behind that,
+ * bindings, is for modules that say by wasm-bindgen what they export, and wasm-opt would take the fence away; so it may end
+ * by saying that it finds no wasm-bindgen.
+ *
+ * @returns {Promise<Compiler>}
+ */
 async function wasmPack() {
-  if (!answer('wasm-pack', '--version')) throw new Unusable('wasm-pack is not installed');
+  if (!answer('wasm-pack', '--version')) throw new Unusable('it is not installed (cargo install wasm-pack)');
   const linker = anyLinker();
-  const environment = { RUSTC_BOOTSTRAP: '1' };
-  return { command: ['wasm-pack'], environment, linker };
+  if (!existsSync(`${answer('rustc', '--print', 'sysroot')}/lib/rustlib/src/rust/library/Cargo.lock`)) {
+    await must(['timeout', '180', 'rustup', 'component', 'add', 'rust-src']);
+  }
+  const plain = ['--mode', 'force', '--release', '--no-opt', '--no-pack', '--no-typescript', '--out-dir', 'out'];
+  return {
+    command: (folder, words) => ['wasm-pack', 'build', `${folder}/bindings/wasm`, ...plain, '--', ...words],
+    name: 'wasm-pack',
+    environment: { RUSTC_BOOTSTRAP: '1' },
+    linker,
+    // It asks cargo about this machine, too, which has another linker.
+    flagged: 'CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS',
+    demand: /Ensure that you have .*wasm-bindgen/s,
+  };
 }
 
 const RECIPES = { 'rustup nightly': nightly, "Debian's rustc-web": debian, 'wasm-pack': wasmPack };
 
 /**
- * Builds the modules into a folder; the recipe that worked.
+ * Builds the modules into a folder; the recipe that worked, of those that are wanted.
  *
- * @param {string} folder @param {boolean} is_pausing @param {string[]} names
+ * @param {string} folder @param {{ is_pausing?: boolean, names?: string[], by?: string | undefined }} [options]
  */
-export async function buildWasm(folder, is_pausing = false, names = Object.keys(MODULES)) {
+export async function buildWasm(folder, { is_pausing = false, names = Object.keys(MODULES), by } = {}) {
   const tried = [];
   const hash = sourcesHash();
   for (const [recipe, prepare] of Object.entries(RECIPES)) {
+    if (by !== undefined && by !== recipe) continue;
     try {
       const compiler = await prepare();
       for (const name of names) {
         const module = await compile(compiler, ['--features', is_pausing ? `${name},pause_points` : name]);
-        writeFileSync(`${folder}/${name}.wasm.new`, withSources(readFileSync(module), hash));
-        renameSync(`${folder}/${name}.wasm.new`, `${folder}/${name}.wasm`);
+        replace(`${folder}/${name}.wasm`, withSources(readFileSync(module), hash));
       }
       return recipe;
     } catch (error) {
@@ -292,7 +332,8 @@ async function main(words) {
   const into = words.indexOf('--into');
   const folder = into >= 0 ? resolve(words[into + 1] ?? '.') : dirname(MODULES.rings);
   mkdirSync(folder, { recursive: true });
-  const recipe = await buildWasm(folder, words.includes('--pause'));
+  const by = words.includes('--by') ? words[words.indexOf('--by') + 1] : undefined;
+  const recipe = await buildWasm(folder, { is_pausing: words.includes('--pause'), by });
   const sizes = Object.keys(MODULES).map((name) => `${name} ${readFileSync(`${folder}/${name}.wasm`).length} bytes`);
   process.stderr.write(`tailrace: ${sizes.join(', ')}, by ${recipe}\n`);
 }

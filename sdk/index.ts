@@ -1,96 +1,21 @@
 /**
  * Tailrace: messages between processes of one host, through shared memory that survives any kill.
  *
- * Everything people use is here; `region.ts` is where to begin reading.
+ * Everything people use is here and in `portable.ts`; `region.ts` is where to begin reading.
  */
-import { backend as loadedBackend, native } from './native.ts';
+import { backend } from './native.ts';
 
-export type { Batch } from './batch.ts';
-export {
-  Book,
-  type BookAccount,
-  type BookOptions,
-  type Command,
-  encodeCommands,
-  type Level,
-  type Side,
-} from './book.ts';
 export { type Checkpoint, Checkpoints, type Place } from './checkpoint/checkpoints.ts';
 export type { RecoverOptions, Recovery } from './checkpoint/recovery.ts';
-export type { Consumer, ConsumerOptions } from './consumer.ts';
 export type { Progress } from './errand.ts';
-export { type Code, TailraceError } from './error.ts';
-export type { BookEvent, Events, Reason } from './events.ts';
-export { RUNTIME_C, RUNTIME_NODE, RUNTIME_PYTHON, RUNTIME_RUST, RUNTIME_WASM } from './generated/layout.ts';
-export type { KernelKind } from './kernel/compile.ts';
-export { type Diagnostic, KernelError, type KernelReason } from './kernel/failure.ts';
-export { type Kernel, type KernelCounters, type KernelOptions, kernel } from './kernel/kernel.ts';
-export type { Pipe } from './kernel/pipe.ts';
-export type { Results } from './kernel/results.ts';
 export { type AppendOptions, Log, type LogOptions, type LogStat, type Repaired, type Verified } from './log.ts';
-export type { Message } from './message.ts';
-export * as mold from './mold.ts';
-export type { SharedRegion } from './native.ts';
-export type { Producer, ProducerOptions, SendOptions, WriteOptions } from './producer.ts';
+export * from './portable.ts';
 export { LogReader, type LogReaderOptions } from './reader.ts';
 export type { Recorder, RecorderStatus, RecordOptions, WritingOptions } from './recorder.ts';
-export {
-  type ChannelOptions,
-  type CreateOptions,
-  type Growth,
-  type MemoryOptions,
-  type OpenOptions,
-  Region,
-  type RegionEvents,
-  type Thread,
-  type UnblockOptions,
-} from './region.ts';
-export type { Start } from './start.ts';
-export type {
-  ChannelInfo,
-  ClaimedSlot,
-  Counters,
-  GroupInfo,
-  ParticipantInfo,
-  RecorderInfo,
-  RegionStats,
-  Unblocked,
-} from './stats.ts';
-export {
-  bool,
-  bytes,
-  type Field,
-  f32,
-  f64,
-  type Infer,
-  i8,
-  i16,
-  i32,
-  i64,
-  Struct,
-  struct,
-  text,
-  u8,
-  u16,
-  u32,
-  u64,
-  wireStruct,
-} from './struct.ts';
-export type { WaitOptions } from './waiting.ts';
-export * as wire from './wire.ts';
-
-/** The clock of message timestamps: nanoseconds since 1970. */
-export function now(): bigint {
-  return native().now();
-}
+export type { CreateOptions, OpenOptions } from './region.ts';
+export type { GroupInfo, RecorderInfo } from './stats.ts';
 
 /** Loads what the package runs on: a page has to await it before it makes regions or books; in Node nobody has to. */
 export async function ready(): Promise<void> {
-  loadedBackend();
-}
-
-/** What the package runs on in this thread: the native library, or WebAssembly, and what was tried before. */
-export function backend(): { name: 'native' | 'wasm'; file: string; tried: readonly string[] } {
-  const { name, file, tried } = loadedBackend();
-  return { name, file, tried };
+  backend();
 }

@@ -7,7 +7,6 @@
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { isMainThread, threadId } from 'node:worker_threads';
 import { DESK_FIELDS } from './desk.ts';
 import { failure } from './error.ts';
 import { LAYOUT_HASH } from './generated/layout.ts';
@@ -59,6 +58,7 @@ function openNative(file: string): Native {
       throw failure('ERR_UNSUPPORTED', 'this region was shared by another process, or by the WebAssembly backend');
     },
     // The native library knows itself when a thread has ended.
+    adopt: () => {},
     bury: () => 0,
     ended: async () => 0,
   };
@@ -71,6 +71,7 @@ function openWasm(folder: string, why: string): Native {
     compiled.set(name, known);
     return known;
   };
+  const { isMainThread, threadId } = process.getBuiltinModule('node:worker_threads');
   // A module that is broken is found now, when there is something else to try.
   module('rings');
   const native = wasmBackend({ module, thread: threadId + 1, pid: process.pid, maySleep: !isMainThread }, why);

@@ -92,6 +92,7 @@ export interface Native {
   regionMemory(limitBytes: number, threads: number, lockTimeoutMs: number): number;
   share(region: number): SharedRegion;
   attachShared(shared: SharedRegion, lockTimeoutMs: number): number;
+  adopt(region: number, ticket: number, thread: number): void;
   bury(region: number, tickets: readonly number[], thread: number): number;
   ended(region: number, tickets: readonly number[], thread: number): Promise<number>;
   createChannel(region: number, name: string, flags: number, capacity: number): number;

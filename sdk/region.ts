@@ -201,7 +201,12 @@ export class Region extends EventEmitter<RegionEvents> {
   share(worker?: Thread): SharedRegion {
     if (this.path !== 'memory') throw failure('ERR_UNSUPPORTED', 'a region with a file is shared by its path');
     const shared = native().share(this.#handle);
-    if (worker !== undefined && shared.backend === 'wasm') this.#tie(worker).tickets.push(shared.ticket);
+    if (worker !== undefined && shared.backend === 'wasm') {
+      const { tickets, thread } = this.#tie(worker);
+      tickets.push(shared.ticket);
+      // A tab lives longer than the page that has opened it; a worker does not.
+      if ('terminate' in worker) native().adopt(this.#handle, shared.ticket, thread);
+    }
     return shared;
   }
 
@@ -212,11 +217,13 @@ export class Region extends EventEmitter<RegionEvents> {
   }
 
   /**
-   * Buries whatever a worker of Node leaves behind, when it ends: what it had claimed goes to others, what it was writing is
-   * skipped, and nobody waits for a lock that it held. A page calls `ended` itself.
+   * Buries whatever a worker of Node leaves behind, when it ends, and what workers leave behind that it has attached
+   * likewise: what it had claimed goes to others, what it was writing is skipped, and nobody waits for a lock that it
+   * held. A page calls `ended` itself.
    */
   attach(worker: Thread & { once(event: 'exit', call: () => void): unknown }): void {
-    this.#tie(worker);
+    const { thread } = this.#tie(worker);
+    if (thread > 0) native().adopt(this.#handle, 0, thread);
     worker.once('exit', () => {
       if (!this.#isClosed) this.bury(worker);
     });

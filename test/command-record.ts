@@ -6,8 +6,8 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Paper } from '../sdk/command/paper.ts';
 import { Log, Region } from '../sdk/index.ts';
-import { scratch } from './scratch.ts';
-import { complaint, lines, objects, objectsWhatever, patiently, Running, split } from './shell.ts';
+import { eventually, scratch } from './scratch.ts';
+import { complaint, lines, objects, objectsWhatever, Running, split } from './shell.ts';
 
 const command = suite('command-record');
 const folder = mkdtempSync(join(tmpdir(), 'tailrace-command-record-'));
@@ -119,7 +119,7 @@ command('record goes on when nobody reads what it prints', async () => {
   // Three lines that nobody can read.
   await new Promise((resolve) => setTimeout(resolve, 3_000));
   recorded.write(3);
-  await patiently(() => recorded.region.channels()[0]?.recorder?.lag === 0);
+  await eventually(() => recorded.region.channels()[0]?.recorder?.lag === 0);
   assert.is(await running.ended('SIGINT'), 0, running.stderr);
   assert.is((await Log.stat(recorded.log)).durableSequence, 3n);
 });
@@ -196,7 +196,7 @@ command('doctor looks at recorders, at their logs, and at the disk', async () =>
   assert.is(found('recorder ')?.verdict, 'fail');
   {
     await using recorder = recorded.region.record('c', { log: recorded.log });
-    await patiently(() => recorder.status.lag === 0);
+    await eventually(() => recorder.status.lag === 0);
     const alive = found('recorder ');
     assert.is(alive?.verdict, 'ok');
     assert.match(String(alive?.seen), new RegExp(`process ${process.pid}, 0 behind, on disk up to 16`));
@@ -230,7 +230,7 @@ command('ls and top show recorders', async () => {
   using recorded = new Recorded();
   await using recorder = recorded.region.record('c', { log: recorded.log });
   recorded.write(7);
-  await patiently(() => recorder.status.durableSequence === 7n);
+  await eventually(() => recorder.status.durableSequence === 7n);
   assert.equal(lines('ls', recorded.path)[0]?.slice(8), ['recorded', String(process.pid), '0', '7', '-']);
   const rows = lines('top', recorded.path, '--interval', '0.05');
   const row = rows.find(([kind]) => kind === 'recorder');
@@ -261,7 +261,7 @@ command('record is killed by a second interrupt, when the disk hangs, and anothe
   const fill = setInterval(() => recorded.write(1), 2);
   try {
     // Records are written, and nothing gets durable any more.
-    await patiently(() => {
+    await eventually(() => {
       const now = recorded.region.channels()[0]?.recorder;
       return (now?.recordedPosition ?? 0) > (now?.durableSequence ?? 0) + 50;
     });
@@ -290,7 +290,7 @@ command('log stat tells where the groups are', async () => {
     using consumer = recorded.region.openConsumer('c', { group: 'sinks', from: 'oldest' });
     recorded.write(10);
     let released = 0;
-    await patiently(() => {
+    await eventually(() => {
       released += consumer.take(4 - released).release();
       return released === 4;
     });

@@ -1,16 +1,15 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { stripVTControlCharacters } from 'node:util';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { age, Paper, printable, short, size } from '../sdk/command/paper.ts';
 import { Region } from '../sdk/index.ts';
+import { packaged } from './built.ts';
 import { eventually, Pair } from './scratch.ts';
 
 const command = suite('command');
-const MAIN = fileURLToPath(new URL('../sdk/command/main.ts', import.meta.url));
-const WORDS = ['--import', import.meta.resolve('tsx'), MAIN];
+const WORDS = packaged('sdk/command/main.ts').slice(1);
 
 function run(...words: string[]): { stdout: string; stderr: string; status: number | null } {
   return spawnSync(process.execPath, [...WORDS, ...words], { encoding: 'utf8' });

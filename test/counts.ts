@@ -6,7 +6,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { count, notes } from '../scripts/counts.mjs';
+import { count, failures, notes } from '../scripts/counts.mjs';
 import { run } from '../scripts/process.mjs';
 
 const counts = suite('counts');
@@ -50,6 +50,67 @@ counts('finds the failures that uvu does not print', () => {
 counts('takes an error of pytest for a failure', () => {
   const reasons = ['[1] tests/test_wait.py:4: no asyncio here'];
   assert.equal(count('pytest', { code: 1, output: PYTEST }), { passed: 7, failed: 2, skipped: 1, reasons });
+});
+
+counts('says again which tests failed, and how what they said begins', () => {
+  const cargo = `
+test ring::wraps ... FAILED
+test ring::large ... ok
+test log::waits has been running for over 60 seconds
+---- ring::wraps stdout ----
+
+thread 'ring::wraps' panicked at core/src/ring/mod.rs:7:5:
+assertion failed: left == right
+stack backtrace:
+   0: rust_begin_unwind
+
+failures:
+    ring::wraps
+error: test failed, to rerun pass \`-p tailrace-core --lib\`
+`;
+  assert.equal(
+    failures('cargo', cargo).map((line) => line.trim()),
+    [
+      'ring::wraps',
+      "thread 'ring::wraps' panicked at core/src/ring/mod.rs:7:5:",
+      'assertion failed: left == right',
+      'test log::waits has been running for over 60 seconds',
+      'error: test failed, to rerun pass `-p tailrace-core --lib`',
+    ],
+  );
+  const uvu = `
+   FAIL  region  "is shared"
+    Expected values to be deeply equal:  (equal)
+        ··{
+        Actual:
+        --··"buried":·1,
+        Expected:
+        ++··"buried":·2,
+        ··}
+    at assert (file:///uvu/assert/index.mjs:33:8)
+
+   FAIL  region  "is removed"
+    not within thirty seconds
+    at eventually (test/scratch.ts:93:40)
+
+  Total:     2
+`;
+  assert.equal(
+    failures('uvu', uvu).map((line) => line.trim()),
+    [
+      'region  "is shared"',
+      'Expected values to be deeply equal:  (equal)',
+      'Actual:',
+      '--··"buried":·1,',
+      'Expected:',
+      '++··"buried":·2,',
+      'region  "is removed"',
+      'not within thirty seconds',
+    ],
+  );
+  const pytest = 'FAILED tests/test_wait.py::test_wakes - assert 1 == 2\n==== 1 failed, 3 passed in 0.1s ====';
+  assert.equal(failures('pytest', pytest), ['FAILED tests/test_wait.py::test_wakes - assert 1 == 2']);
+  assert.equal(failures('check', 'one\ntwo\n'), ['one', 'two'], 'where nothing is found, the end');
 });
 
 counts('lets neither silence nor a bad ending pass', () => {

@@ -6,13 +6,14 @@
  * it dies in the middle of a write, nobody of ours may touch what it left; an operator may.
  */
 import { deepEqual, equal, fail, ok } from 'node:assert/strict';
-import { closeSync, openSync, readSync, rmSync } from 'node:fs';
+import { closeSync, openSync, readSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import { Region } from '../sdk/index.ts';
 import { type Builds, build, Driver, type Language, type Line } from './drivers/drive.ts';
 import { compile, type Form, makeRegion, OFFSETS, Peer } from './foreign/peer.ts';
 import { Ledger } from './kill/ledger.ts';
+import { removeRegion } from './scratch.ts';
 
 const LANGUAGES: readonly Language[] = ['rust', 'node', 'python', 'c'];
 const FORMS: readonly Form[] = ['document', 'code'];
@@ -56,7 +57,7 @@ foreign.after.each(async () => {
 function made(kind: Kind, form: Form): string {
   regions += 1;
   const path = `/dev/shm/tailrace-foreign-${process.pid}-${regions}`;
-  cleanUp.push(() => rmSync(path, { force: true }));
+  cleanUp.push(() => removeRegion(path));
   if (kind === 'theirs') makeRegion(path, 2, CAPACITY);
   else {
     using region = Region.create(path);
@@ -174,7 +175,7 @@ for (const language of LANGUAGES) {
     const claimed = region.channels()[0]?.oldestClaimed;
     deepEqual([claimed?.position, claimed?.participant, claimed?.ownerPid], [1, null, null]);
     deepEqual(region.unblock({ force: true }), [{ channel: 0, position: 1, action: 'forced' }]);
-    equal((await reader.must({ op: 'wait', timeout_ms: 5_000 })).ready, true);
+    equal((await reader.must({ op: 'wait', timeout_ms: 30_000 })).ready, true);
     const { messages } = await reader.must({ op: 'poll', limit: 8 });
     deepEqual(
       (messages as Line[]).map(({ payload }) => payload),
@@ -249,7 +250,7 @@ for (const language of ['rust', 'node', 'python'] as Language[]) {
       using consumer = region.openConsumer('0');
       using producer = region.openProducer('0');
       producer.write(Buffer.from('after'));
-      equal(await consumer.wait({ timeoutMs: isOurs ? 5_000 : 100 }), isOurs);
+      equal(await consumer.wait({ timeoutMs: isOurs ? 30_000 : 100 }), isOurs);
       const { abandoned, unattributed } = region.channels()[0]?.counters ?? fail('the channel is there');
       deepEqual([abandoned, unattributed], isOurs ? [1, 0] : [0, 1], step);
     }

@@ -15,6 +15,7 @@ import { payload } from './cross/crew.ts';
 import { below, type Dice, dice, pick } from './dice.ts';
 import { type Builds, build, Driver, type Language, type Line } from './drivers/drive.ts';
 import { Vandal } from './hostile/vandal.ts';
+import { removeRegion } from './scratch.ts';
 
 const LANGUAGES: readonly Language[] = ['rust', 'node', 'python', 'c'];
 const MILLISECONDS = 5_000;
@@ -41,8 +42,8 @@ hostile.before(() => {
   console.log(`  seed ${seed}`);
   builds = build(false);
 });
-hostile.after.each(() => rmSync(path, { force: true }));
-process.on('exit', () => rmSync(path, { force: true }));
+hostile.after.each(() => removeRegion(path));
+process.on('exit', () => removeRegion(path));
 
 /** Something to ask, from what people do most. */
 function question(roll: Dice): Line {

@@ -153,7 +153,7 @@ iteration('lets the event loop turn when it never has to wait', async () => {
   const timer = setInterval(() => {
     turns += 1;
   }, 1);
-  const end = performance.now() + 5_000;
+  const end = performance.now() + 30_000;
   pair.write('x');
   for await (const _ of pair.consumer) {
     pair.write('x');

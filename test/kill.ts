@@ -11,7 +11,8 @@ import { storm } from './kill/storm.ts';
 import { type Fate, type Outcome, play } from './kill/trial.ts';
 
 const LANGUAGES: Language[] = (process.env['TAILRACE_KILL_LANGUAGES'] ?? 'rust,node,python').split(',') as Language[];
-const AT_ONCE = 5;
+/** Trials at a time; who is stopped needs no processor. */
+const AT_ONCE: Record<Fate, number> = { kill: 5, pause: 12 };
 const STORM_KILLS = 520;
 
 const only = process.env['TAILRACE_KILL_ONLY'];
@@ -43,7 +44,7 @@ for (const language of LANGUAGES) {
             }
           }
         };
-        await Promise.all(Array.from({ length: AT_ONCE }, work));
+        await Promise.all(Array.from({ length: AT_ONCE[fate] }, work));
         if (fate === 'kill')
           print(
             `${language}: stall of the others after a kill`,

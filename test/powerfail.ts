@@ -7,7 +7,6 @@
  * `TAILRACE_POWERFAIL_SEED` repeats the choices, though not the moments.
  */
 import assert from 'node:assert/strict';
-import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
@@ -18,9 +17,10 @@ import { AppenderProcess } from './faults/appender-process.ts';
 import { around, absent as noInjection } from './faults/injection.ts';
 import { type Findings, Journal, SOUND } from './faults/journal.ts';
 import { Volume } from './faults/volume.ts';
+import { removeRegion } from './scratch.ts';
 
 const LANGUAGES: readonly Language[] = ['rust', 'node', 'python'];
-const CYCLES = { appending: 36, checkpoints: 12, recording: 12 };
+const CYCLES = { appending: 36, mapped: 30, checkpoints: 12, recording: 12 };
 /** The control has so many cycles to lose something. */
 const CONTROL_CYCLES = 6;
 const SEGMENTS = [64 << 10, 128 << 10, 256 << 10];
@@ -36,6 +36,12 @@ powerfail.before(() => {
   if (!reason) builds = build(false);
   console.log(`  seed ${seed}`);
 });
+
+/** A program, and how it opens the log. */
+interface Kind {
+  language: Language;
+  words?: readonly string[];
+}
 
 /** A test that needs a file system of our own. */
 function onVolume(name: string, test: (volume: Volume) => Promise<void>): void {
@@ -83,18 +89,19 @@ function note(what: string, cycles: number, journal: Journal, log: string, volum
   });
 }
 
-onVolume(`${CYCLES.appending} failures under appends of three languages`, async (volume) => {
+/** Fails under appenders, a fresh one each time; `kind` says which. */
+async function failUnderAppends(volume: Volume, what: string, cycles: number, kind: (cycle: number) => Kind) {
   const log = join(volume.directory, 'log');
   const journal = new Journal();
-  let next = new AppenderProcess('rust', builds);
-  for (let cycle = 0; cycle <= CYCLES.appending; cycle += 1) {
+  let next = new AppenderProcess(kind(0).language, builds);
+  for (let cycle = 0; cycle <= cycles; cycle += 1) {
     const appender = next;
-    next = new AppenderProcess(LANGUAGES[(cycle + 1) % LANGUAGES.length]!, builds);
+    next = new AppenderProcess(kind(cycle + 1).language, builds);
     appender.onLine = journal.take;
     await appender.hear('ready');
-    await appender.ask('opened', 'open', log, pick(roll, SEGMENTS));
+    await appender.ask('opened', 'open', log, pick(roll, SEGMENTS), ...(kind(cycle).words ?? []));
     await checked(log, journal);
-    if (cycle < CYCLES.appending) {
+    if (cycle < cycles) {
       const first = new Promise<void>((resolve) => {
         appender.onLine = (words) => {
           journal.take(words);
@@ -106,8 +113,21 @@ onVolume(`${CYCLES.appending} failures under appends of three languages`, async 
       await failUnder(volume, log, journal, [appender]);
     }
   }
-  await note('appends', CYCLES.appending, journal, log, volume);
-});
+  await note(what, cycles, journal, log, volume);
+}
+
+onVolume(`${CYCLES.appending} failures under appends of three languages`, (volume) =>
+  failUnderAppends(volume, 'appends', CYCLES.appending, (cycle) => ({
+    language: LANGUAGES[cycle % LANGUAGES.length]!,
+  })),
+);
+
+onVolume(`${CYCLES.mapped} failures under appends to a log that is in memory`, (volume) =>
+  failUnderAppends(volume, 'mapped appends', CYCLES.mapped, () => ({
+    language: 'rust',
+    words: pick(roll, [['mapped'], ['mapped', 'lazy'], ['lazy']]),
+  })),
+);
 
 onVolume(`${CYCLES.checkpoints} failures under appends and checkpoints`, async (volume) => {
   const log = join(volume.directory, 'log');
@@ -157,7 +177,7 @@ onVolume(`${CYCLES.recording} failures under a recorder`, async (volume) => {
   const path = `/dev/shm/tailrace-powerfail-${process.pid}`;
   for (let cycle = 0; cycle <= CYCLES.recording; cycle += 1) {
     // The memory is lost with the power: each cycle has a region of its own.
-    rmSync(path, { force: true });
+    removeRegion(path);
     using region = Region.create(path);
     region.createChannel('c', { kind: 'stream', recorded: true, capacity: 256 });
     const languages = [0, 1, 2].map((i) => LANGUAGES[(cycle + i) % LANGUAGES.length]!);
@@ -182,14 +202,19 @@ onVolume(`${CYCLES.recording} failures under a recorder`, async (volume) => {
       await failUnder(volume, log, journal, processes);
     } finally {
       await Promise.all(processes.map((one) => one.kill()));
-      rmSync(path, { force: true });
+      removeRegion(path);
     }
   }
   await note('two senders and a recorder', CYCLES.recording, journal, log, volume);
 });
 
-for (const language of LANGUAGES) {
-  onVolume(`without fsync it is seen that records are lost: ${language}`, async (volume) => {
+const CONTROLS: readonly Kind[] = [
+  ...LANGUAGES.map((language) => ({ language })),
+  { language: 'rust', words: ['mapped'] },
+];
+
+for (const { language, words: how = [] } of CONTROLS) {
+  onVolume(`without fsync it is seen that records are lost: ${[language, ...how].join(' ')}`, async (volume) => {
     const injection = noInjection();
     if (injection) return console.log(`skip: the control of power failure: ${injection}`);
     let seen = '';
@@ -201,7 +226,7 @@ for (const language of LANGUAGES) {
       const journal = new Journal();
       const appender = new AppenderProcess(language, builds, around('fsync,fdatasync:retval=0'));
       await appender.hear('ready');
-      await appender.ask('opened', 'open', log, SEGMENTS[0]);
+      await appender.ask('opened', 'open', log, SEGMENTS[0], ...how);
       const first = new Promise<void>((resolve) => {
         appender.onLine = (words) => {
           journal.take(words);
@@ -214,7 +239,9 @@ for (const language of LANGUAGES) {
       seen = await damageSeen(log, journal);
     }
     assert.ok(seen, `seed ${seed}: ${CONTROL_CYCLES} failures without fsync and nothing was lost`);
-    console.log(`note: without fsync, ${language}: seen after ${cycle} of ${CONTROL_CYCLES}: ${seen}`);
+    console.log(
+      `note: without fsync, ${[language, ...how].join(' ')}: seen after ${cycle} of ${CONTROL_CYCLES}: ${seen}`,
+    );
   });
 }
 

@@ -152,7 +152,7 @@ test('a reader begins where it is told, and before there is a log it waits for o
   assert.is(early.poll().length, 0, 'it has no number yet');
   assert.is(early.position, 0n);
   await using recorder = scene.region.record('c', { log: scene.log });
-  assert.is(await early.wait({ timeoutMs: 5_000 }), true);
+  assert.is(await early.wait({ timeoutMs: 30_000 }), true);
   assert.equal(drain(early, 1n), ['1']);
   for (let index = 2; index <= 20; index += 1) await producer.send(bytes(String(index)));
   await eventually(() => recorder.status.recordedSequence === 20n);
@@ -208,9 +208,9 @@ test('each message of a group goes to one member, and what a member leaves to an
     ['6', '7', '8', '9', '10'],
   );
   second.release();
-  assert.is(await two.commit({ timeoutMs: 5_000 }), 1n, 'the first holds sequence 1');
+  assert.is(await two.commit({ timeoutMs: 30_000 }), 1n, 'the first holds sequence 1');
   first.release(2);
-  assert.is(await two.commit({ timeoutMs: 5_000 }), 3n);
+  assert.is(await two.commit({ timeoutMs: 30_000 }), 3n);
   one.close();
   const seen = new Map<string, boolean>();
   await eventually(() => {
@@ -219,7 +219,7 @@ test('each message of a group goes to one member, and what a member leaves to an
   });
   for (const text of ['3', '4', '5']) assert.is(seen.get(text), true, `${text} was claimed by the one that left`);
   for (const text of ['11', '20']) assert.is(seen.get(text), false);
-  assert.is(await two.commit({ timeoutMs: 5_000 }), 21n);
+  assert.is(await two.commit({ timeoutMs: 30_000 }), 21n);
   assert.is(drain(everything, 1n).length, 20, 'a group takes nothing from others');
 });
 
@@ -281,7 +281,7 @@ test('a group goes on where it was committed, also in a region made anew', async
       count += again.poll().length;
       return count === texts.length;
     });
-    await again.commit({ timeoutMs: 5_000 });
+    await again.commit({ timeoutMs: 30_000 });
   }
 });
 

@@ -4,7 +4,8 @@
  * The same tests run on both backends (scripts/suites.mjs): with WebAssembly a region lies in memory, and a test whose
  * point is a file, or another process, says so with `onFile`.
  */
-import { rmSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { type ChannelOptions, type Consumer, type CreateOptions, type Producer, Region } from '../sdk/index.ts';
 
 /** Whether the tests run on WebAssembly. */
@@ -13,8 +14,17 @@ export const isWasm = process.env.TAILRACE_BACKEND === 'wasm';
 const paths: string[] = [];
 
 process.on('exit', () => {
-  for (const path of paths) rmSync(path, { force: true });
+  for (const path of paths) removeRegion(path);
 });
+
+/** Removes the file of a region, and the links to its logs, which lie beside it. */
+export function removeRegion(path: string): void {
+  const beginning = `${basename(path)}.`;
+  for (const name of readdirSync(dirname(path))) {
+    if (name.startsWith(beginning)) rmSync(join(dirname(path), name), { recursive: true, force: true });
+  }
+  rmSync(path, { force: true });
+}
 
 /** A path in shared memory that nobody uses. */
 export function scratch(): string {
@@ -72,7 +82,7 @@ export class Pair implements Disposable {
     this.consumer.close();
     this.producer.close();
     this.region.close();
-    rmSync(this.path, { force: true });
+    removeRegion(this.path);
   }
 }
 
@@ -86,11 +96,11 @@ export async function failureOf(call: () => unknown): Promise<Error & { code?: s
   throw new Error('nothing was thrown');
 }
 
-/** Waits until `is` says so; throws after two seconds. */
-export async function eventually(is: () => boolean): Promise<void> {
-  const end = performance.now() + 2_000;
-  while (!is()) {
-    if (performance.now() > end) throw new Error(`not within two seconds: ${is}`);
+/** Waits until `is` says so; throws after thirty seconds: the machine may have much else to do. */
+export async function eventually(is: () => boolean | Promise<boolean>): Promise<void> {
+  const end = performance.now() + 30_000;
+  while (!(await is())) {
+    if (performance.now() > end) throw new Error(`not within thirty seconds: ${is}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }

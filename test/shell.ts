@@ -2,12 +2,11 @@
  * Shell: runs commands as somebody would who types them, and reads what they print.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import * as assert from 'uvu/assert';
+import { packaged } from './built.ts';
 import { eventually } from './scratch.ts';
 
-const MAIN = fileURLToPath(new URL('../sdk/command/main.ts', import.meta.url));
-const WORDS = ['--import', import.meta.resolve('tsx'), MAIN];
+const WORDS = packaged('sdk/command/main.ts').slice(1);
 
 /** Runs a command to its end. */
 export function run(...words: string[]): { stdout: string; stderr: string; status: number | null } {
@@ -66,31 +65,18 @@ export class Running implements Disposable {
 
   /** Waits until what was printed says so. */
   async printed(pattern: RegExp): Promise<void> {
-    await patiently(() => pattern.test(this.stdout) || this.child.exitCode !== null);
+    await eventually(() => pattern.test(this.stdout) || this.child.exitCode !== null);
     assert.match(this.stdout, pattern, this.stderr);
   }
 
   /** How it ends. */
   async ended(signal?: NodeJS.Signals): Promise<number | null> {
     if (signal) this.child.kill(signal);
-    await patiently(() => this.child.exitCode !== null || this.child.signalCode !== null);
+    await eventually(() => this.child.exitCode !== null || this.child.signalCode !== null);
     return this.child.exitCode;
   }
 
   [Symbol.dispose](): void {
     this.child.kill('SIGKILL');
   }
-}
-
-/** A slow machine may take its time to start a process. */
-export async function patiently(is: () => boolean): Promise<void> {
-  for (let tries = 0; tries < 10; tries += 1) {
-    try {
-      await eventually(is);
-      return;
-    } catch {
-      // It is asked again.
-    }
-  }
-  throw new Error(`not within twenty seconds: ${is}`);
 }

@@ -41,7 +41,9 @@ async function answer(thread: Worker): Promise<Record<string, unknown>> {
 const OPEN = `
   const region = given.shared ? tailrace.Region.attach(given.shared) : tailrace.Region.open(given.path);
   const producer = region.openProducer('c', { label: 'worker' });
-  const consumer = region.openConsumer('c', { label: 'worker' });`;
+  const consumer = region.openConsumer('c', { label: 'worker' });
+  // What is collected is closed.
+  globalThis.held = [region, producer, consumer];`;
 
 function participants(pair: Pair): number {
   return pair.region.stats().participants.filter(({ label }) => label === 'worker').length;

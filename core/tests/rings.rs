@@ -236,7 +236,7 @@ fn what_a_closed_consumer_held_goes_to_another() {
     let mut buffer = vec![0; 8_192];
     assert_eq!(first.take_into(&mut buffer, 2).expect("taken").count, 2);
     first.close();
-    assert!(second.wait(Some(Duration::from_secs(2))).expect("waited"));
+    assert!(second.wait(Some(Duration::from_secs(30))).expect("waited"));
     let mut seen = Vec::new();
     for _ in 0..4 {
         second.wait(Some(Duration::from_millis(100))).expect("waited");
@@ -260,12 +260,12 @@ fn waiting_ends_with_a_message_or_the_time() {
         assert!(!reader.wait(Some(Duration::from_millis(30))).expect("nothing"));
         let thread = std::thread::spawn(move || {
             for index in 0..2_000_u64 {
-                writer.send(&index.to_le_bytes(), 0, Some(Duration::from_secs(10))).expect("sent");
+                writer.send(&index.to_le_bytes(), 0, Some(Duration::from_secs(30))).expect("sent");
             }
         });
         let mut next = 0_u64;
         while next < 2_000 {
-            assert!(reader.wait(Some(Duration::from_secs(10))).expect("waited"));
+            assert!(reader.wait(Some(Duration::from_secs(30))).expect("waited"));
             for (_, bytes) in polled(&mut reader, 3) {
                 assert_eq!(bytes, next.to_le_bytes());
                 next += 1;

@@ -2,11 +2,12 @@
 //!
 //! A turn does what there is to do and never waits, so that parts can share a thread; a lonely agent sleeps between its
 //! turns, several on one thread spin. What an agent says of itself goes to standard output, a line of JSON each: who
-//! started the process reads it, and may hold it on a leash: when standard input ends, the process leaves.
+//! started the process reads it, and may hold it on a leash: when standard input ends, the process leaves. A line `end`
+//! before that says that the whole exchange ends, and not only this process, which somebody starts again.
 
 use crate::config::{Config, Role};
 use serde_json::{Value, json};
-use std::io::{Read, Write};
+use std::io::{BufRead, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -43,6 +44,9 @@ pub trait Agent {
     /// What it has done, and how it is: fields of a status line.
     fn status(&mut self) -> Value;
 
+    /// It ends because the whole exchange does: what others are to know of that, [`Self::close`] tells them.
+    fn end_exchange(&mut self) {}
+
     /// Ends its work in good order, after its last turn.
     ///
     /// # Errors
@@ -69,13 +73,16 @@ pub struct Running {
 
 /// Runs agents on this thread until the process is asked to end (SIGTERM, SIGINT), then closes them in their order.
 ///
+/// A process that ends without a fault ends the exchange when its leash said so, or when it runs the matcher and somebody
+/// who tells others: then nobody is left to go on.
+///
 /// # Errors
 /// The first that one of them says; the others are closed all the same.
 pub fn run(config: &Config, agents: &mut [Box<dyn Agent>], running: Running) -> Result<()> {
-    let stop = stop_flag()?;
+    let (stop, is_over) = (stop_flag()?, Arc::new(AtomicBool::new(false)));
     raise_descriptors();
     if running.is_on_leash {
-        follow_leash(&stop)?;
+        follow_leash(&stop, &is_over)?;
     }
     if let Some(cpu) = agents.first().and_then(|agent| config.pin_of(agent.role())) {
         pin(cpu)?;
@@ -88,6 +95,10 @@ pub fn run(config: &Config, agents: &mut [Box<dyn Agent>], running: Running) -> 
         say(&line);
     }
     let mut outcome = turn_until(&stop, agents, running);
+    let is_whole = agents.len() > 1 && agents.iter().any(|agent| agent.role() == Role::Matcher);
+    if outcome.is_ok() && (is_whole || is_over.load(Ordering::Relaxed)) {
+        agents.iter_mut().for_each(|agent| agent.end_exchange());
+    }
     for agent in agents.iter_mut() {
         let closed = agent.close();
         outcome = outcome.and(closed);
@@ -143,12 +154,13 @@ fn stop_flag() -> Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-/// From now on the process is asked to end when standard input does.
-fn follow_leash(stop: &Arc<AtomicBool>) -> Result<()> {
-    let stop = Arc::clone(stop);
+/// From now on the process is asked to end when standard input does, and the exchange is over if that said so before.
+fn follow_leash(stop: &Arc<AtomicBool>, is_over: &Arc<AtomicBool>) -> Result<()> {
+    let (stop, is_over) = (Arc::clone(stop), Arc::clone(is_over));
     let listen = move || {
-        let mut input = std::io::stdin().lock();
-        while input.read(&mut [0; 64]).is_ok_and(|read| read > 0) {}
+        for word in std::io::stdin().lock().split(b'\n').map_while(std::result::Result::ok) {
+            is_over.fetch_or(word == b"end", Ordering::Relaxed);
+        }
         stop.store(true, Ordering::Relaxed);
     };
     std::thread::Builder::new()

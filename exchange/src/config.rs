@@ -65,6 +65,10 @@ pub struct Config {
     /// Bytes of a segment of the logs; default 100 MB.
     #[serde(default = "segment_bytes")]
     pub segment_bytes: u64,
+    /// How long what is written to a log that nobody waits for may wait for its fdatasync; default 250. At levels `memory`
+    /// and `written` a dead machine may take that much with it, and what one sync takes.
+    #[serde(default = "sync_ms")]
+    pub sync_ms: u64,
     /// Size and first limits of the book.
     #[serde(default)]
     pub book: BookConfig,
@@ -86,6 +90,10 @@ pub struct Config {
 
 const fn segment_bytes() -> u64 {
     SEGMENT_BYTES
+}
+
+const fn sync_ms() -> u64 {
+    250
 }
 
 /// Size and first limits of the book; see [`tailrace_core::book::Config`].
@@ -316,6 +324,9 @@ impl Config {
         if !(SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&self.segment_bytes) {
             let (least, most) = (SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX);
             return Err(wrong(format!("segment_bytes is {}; give {least} to {most}", self.segment_bytes)));
+        }
+        if !(10..=60_000).contains(&self.sync_ms) {
+            return Err(wrong(format!("sync_ms is {}; give 10 to 60,000", self.sync_ms)));
         }
         if self.publisher.feed.is_empty() {
             return Err(wrong("publisher.feed is empty; give a multicast group or receivers".into()));

@@ -4,6 +4,9 @@
 #![cfg(target_os = "linux")]
 #![allow(missing_docs, reason = "a test")]
 
+#[path = "../../core/tests/allocations/mod.rs"]
+mod allocations;
+
 #[path = "gateway/client.rs"]
 #[allow(dead_code, reason = "the gateway's own tests use all of it")]
 mod client;
@@ -11,52 +14,15 @@ mod client;
 #[allow(dead_code, reason = "the gateway's own tests use all of it")]
 mod stand;
 
+use allocations::calls_of;
 use client::{Client, framed};
 use stand::{Choices, PATIENCE, Stand};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tailrace_core::book::message::CancelOrder;
 use tailrace_exchange::agent::Agent;
 use tailrace_exchange::gateway::Gateway;
-
-struct Counting;
-
-thread_local! {
-    /// Calls of the allocator by this thread, to give or to take back.
-    static CALLS: Cell<u64> = const { Cell::new(0) };
-}
-
-fn count() {
-    // A thread that ends may still free, when its words are gone.
-    let _ = CALLS.try_with(|calls| calls.set(calls.get() + 1));
-}
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller keeps the contract, which is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count();
-        // SAFETY: the caller keeps the contract, which is the same.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: the caller keeps the contract, which is the same.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
 
 const CLIENTS: u32 = 3;
 /// Rounds of all clients until every buffer is as large as it gets, and until the end. Where reports are is remembered for
@@ -98,9 +64,8 @@ fn what_is_passed_on_and_routed_takes_no_memory() {
     let (mut calls, mut counted) = (0, 0_u64);
     loop {
         let done = rounds.load(Ordering::Relaxed);
-        let before = CALLS.get();
-        let worked = gateway.turn().expect("a turn");
-        let taken = CALLS.get() - before;
+        let mut worked = 0;
+        let taken = calls_of(|| worked = gateway.turn().expect("a turn"));
         if (WARM..END - u64::from(CLIENTS)).contains(&done) {
             calls += taken;
             counted += u64::from(worked > 0);

@@ -4,6 +4,9 @@
 //! A global allocator is a whole program's, so this test has one to itself.
 #![allow(missing_docs, reason = "a test")]
 
+#[path = "../../core/tests/allocations/mod.rs"]
+mod allocations;
+
 #[path = "../../core/tests/book/flow.rs"]
 #[allow(dead_code, reason = "the book's own tests use all of it")]
 mod flow;
@@ -12,61 +15,13 @@ mod flow;
 #[allow(dead_code, reason = "the matcher's own tests use all of it")]
 mod stage;
 
+use allocations::calls_of;
 use flow::Kind;
 use stage::{ACCOUNTS, Shape, Stage, feed, flow, settle};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use tailrace_core::book::Command;
 use tailrace_core::book::message::MassCancel;
 use tailrace_exchange::agent::Agent;
 use tailrace_exchange::config::Acknowledge;
-
-struct Counting;
-
-thread_local! {
-    /// Calls of the allocator by this thread, to give or to take back.
-    static CALLS: Cell<u64> = const { Cell::new(0) };
-}
-
-fn count() {
-    // A thread that ends may still free, when its words are gone.
-    let _ = CALLS.try_with(|calls| calls.set(calls.get() + 1));
-}
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller keeps the contract, which is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count();
-        // SAFETY: the caller keeps the contract, which is the same.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: the caller keeps the contract, which is the same.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
-fn calls_of(act: impl FnOnce()) -> u64 {
-    let before = CALLS.get();
-    act();
-    CALLS.get() - before
-}
-
-#[test]
-fn the_allocator_counts() {
-    assert_eq!(calls_of(|| drop(std::hint::black_box(Box::new(1)))), 2);
-}
 
 #[test]
 fn a_matcher_takes_no_memory_at_work() {

@@ -18,8 +18,8 @@ use tempfile::TempDir;
 const HEAD_BYTES: usize = 136;
 
 struct Place {
-    directory: TempDir,
     log: Log,
+    directory: TempDir,
 }
 
 impl Place {

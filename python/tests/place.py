@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -24,6 +25,8 @@ from conftest import within
 LOOPBACK: Final = "127.0.0.1"
 USERS: Final = ("alice", "bob", "carol")
 ROLES: Final = ("matcher", "gateway", "publisher", "shadow")
+# Ports that were given already.
+GIVEN: Final[set[int]] = set()
 # What a busy machine may take to start or end a process, seconds.
 _PATIENCE: Final = 30.0
 _ROOT: Final = Path(__file__).resolve().parents[2]
@@ -37,10 +40,22 @@ def program() -> Path | None:
 
 
 def free_port(kind: socket.SocketKind) -> int:
-    """A port that was free a moment ago; whoever is killed and comes back needs the same again."""
-    with socket.socket(socket.AF_INET, kind) as found:
-        found.bind((LOOPBACK, 0))
-        return int(found.getsockname()[1])
+    """A port for somebody who may be killed and come back to it.
+
+    None of those that a system gives to whoever asks for any, or to whoever connects: those might be taken before it is
+    used, or while its owner is dead.
+    """
+    while True:
+        port = random.randrange(10_000, 32_768)
+        if port in GIVEN:
+            continue
+        with socket.socket(socket.AF_INET, kind) as found:
+            try:
+                found.bind((LOOPBACK, port))
+            except OSError:
+                continue
+            GIVEN.add(port)
+            return port
 
 
 class Part:
@@ -68,11 +83,13 @@ class Part:
     def _hear_errors(self) -> None:
         self.errors += self.process.stderr or ()
 
-    def end(self, number: signal.Signals | None = None) -> None:
-        """Ends it: in good order, or by a signal."""
+    def end(self, number: signal.Signals | None = None, *, is_over: bool = False) -> None:
+        """Ends it: in good order, alone or with the whole exchange, or by a signal."""
         if number is not None:
             self.process.send_signal(number)
         assert self.process.stdin is not None
+        if is_over:
+            self.process.stdin.write("end\n")
         self.process.stdin.close()
         try:
             self.process.wait(_PATIENCE)
@@ -125,9 +142,9 @@ class Place:
         within(_PATIENCE, lambda: part.ready is not None or part.process.poll() is not None)
         assert part.ready is not None, (role, part.errors)
 
-    def end(self, role: str, number: signal.Signals | None = None) -> None:
+    def end(self, role: str, number: signal.Signals | None = None, *, is_over: bool = False) -> None:
         """Ends a part."""
-        self.parts.pop(role).end(number)
+        self.parts.pop(role).end(number, is_over=is_over)
 
     def replay(self) -> dict[str, Any]:
         """What the journal comes to."""

@@ -51,7 +51,7 @@ def on_a_terminal(*words: str | Path, **environment: str) -> str:
         except OSError:
             break
     os.close(here)
-    assert process.wait(10) == 0
+    assert process.wait(30) == 0
     return said.decode()
 
 
@@ -246,7 +246,7 @@ def test_log_cat_follows_until_it_is_interrupted(tmp_path: Path) -> None:
             log.append(b"x")
             assert process.stdout.readline().startswith(f"{sequence}\t")
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=10)
+        _, said = process.communicate(timeout=30)
     assert (process.returncode, said) == (130, "")
 
 
@@ -282,16 +282,18 @@ def test_who_reads_may_leave(busy: Region, path: Path) -> None:
     assert process.stderr is not None
     assert process.stdout.readline()
     process.stdout.close()
-    assert process.wait(10) == 0
+    assert process.wait(30) == 0
     assert process.stderr.read() == b""
     process.stderr.close()
 
 
 def test_control_c(busy: Region, path: Path) -> None:
-    process = subprocess.Popen([*COMMAND, "top", path, "--count", "1000"], env=ENVIRONMENT, stderr=-1)
-    time.sleep(3.0)
+    words = [*COMMAND, "top", str(path), "--count", "1000", "--interval", "0.1"]
+    process = subprocess.Popen(words, env=ENVIRONMENT, stdout=-1, stderr=-1)
+    assert process.stdout is not None
+    assert process.stdout.readline(), "it is at work"
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=10)
+    _, said = process.communicate(timeout=30)
     assert (process.returncode, said) == (130, b"")
 
 

@@ -149,7 +149,7 @@ def test_release_after_close_is_nothing(region: Region) -> None:
         with region.open_consumer("orders") as consumer:
             got: list[tuple[bytes, bool]] = []
             while len(got) < 2:
-                got += [(message.payload, message.redelivered) for message in consumer.poll(timeout=10)]
+                got += [(message.payload, message.redelivered) for message in consumer.poll(timeout=30)]
             assert sorted(got) == [(b"a", True), (b"b", False)]
 
 
@@ -158,7 +158,7 @@ def test_what_was_kept_goes_to_others_when_its_consumer_closes(region: Region) -
         producer.write_batch([b"a", b"b"])
         with region.open_consumer("orders") as consumer:
             assert consumer.take().keep() == 2
-        (first, second) = other.poll(timeout=5)
+        (first, second) = other.poll(timeout=30)
         assert (first.payload, first.redelivered, second.payload) == (b"a", True, b"b")
 
 

@@ -75,7 +75,7 @@ def test_both_run_and_say_what_happens() -> None:
             assert trader.lines == ["1 was accepted: 10 at 99", "2 was cancelled: 20 at 100"]
         reader.says("3: bid nobody, ask nobody")
         for role in ("gateway", "matcher", "publisher"):
-            place.end(role)
+            place.end(role, is_over=True)
         reader.ends()
         assert "2: bid 20 at 100, ask nobody" in reader.lines
         assert reader.lines[-1] == "the session is over, 0 orders are left"

@@ -145,7 +145,7 @@ def test_books_reports_and_journal_agree_and_so_does_the_other_decoder(captured:
             expected = await asyncio.to_thread(place.replay)
             assert sum(report.sequence > 0 for trader in traders for report in trader.reports) <= expected["reports"]
             # Its feed ends in good order, and so does the loop.
-            await asyncio.to_thread(place.end, "publisher")
+            await asyncio.to_thread(place.end, "publisher", is_over=True)
             await view.task
             keeping.cancel()
             drain(captured, datagrams)
@@ -215,15 +215,19 @@ def test_parts_are_killed_and_nothing_is_lost_or_doubled(seed: int) -> None:
             sent: list[list[int]] = []
             flows: list[asyncio.Task[None]] = []
             over = asyncio.Event()
+            ended: set[str] = set()
             for user in USERS:
                 trader = Trader(await OrderEntry.connect(gateway=place.gateway, user=user, token=user, **options))
                 ids: list[int] = []
                 traders.append(trader)
                 sent.append(ids)
                 flows.append(asyncio.create_task(flow(trader, dice.randrange(1 << 30), ids, over.is_set)))
-            for role in ("gateway", "matcher", "publisher", "shadow", "matcher", "gateway"):
+            for role in ("gateway", "matcher", "publisher", "shadow", "matcher", "gateway", "publisher"):
                 await asyncio.sleep(dice.uniform(0.05, 0.3))
-                await asyncio.to_thread(place.end, role, signal.SIGKILL)
+                # One publisher is asked to leave: that is no end of the session either.
+                is_second = role == "publisher" and "publisher" in ended
+                await asyncio.to_thread(place.end, role, signal.SIGTERM if is_second else signal.SIGKILL)
+                ended.add(role)
                 await asyncio.to_thread(place.start, role)
             over.set()
             await asyncio.gather(*flows)

@@ -260,7 +260,7 @@ def test_retention_removes_the_oldest(log: Path) -> None:
     with Log.open(log, segment_bytes=SEGMENT, retention_bytes=3 * SEGMENT) as writer:
         for _ in range(10):
             writer.append([bytes(1000)] * 50)
-        assert within(20, lambda: writer.first_sequence > 500)
+        assert within(30, lambda: writer.first_sequence > 500)
     assert len(list(log.glob("*.log"))) <= 4
 
 
@@ -393,40 +393,48 @@ def test_a_full_disk_is_told_and_got_over(small_disk: Path) -> None:
             except tailrace.DiskFullError:
                 return False
 
-        assert within(10, resumes)
-        assert dense(reader.poll(timeout=5), acknowledged + 1) == [b"again"]
+        assert within(30, resumes)
+        assert dense(reader.poll(timeout=30), acknowledged + 1) == [b"again"]
     assert Log.verify(small_disk / "log").last_sequence == acknowledged + 1
 
 
-def test_nobody_knows_what_a_failed_disk_has(log: Path) -> None:
+def outcome_on_a_failing_disk(log: Path) -> str | None:
+    """What an append says that is refused because the next segment cannot be made."""
+
     def is_removed() -> bool:
         shutil.rmtree(log, ignore_errors=True)
         return not log.exists()
 
-    is_through = False
+    refusal = None
     writer = Log.open(log, segment_bytes=SEGMENT)
     # Whether closing finds something that nobody knows depends on which thread met the failure.
     with contextlib.suppress(tailrace.IoError), contextlib.closing(writer):
         writer.append(b"on disk")
-        assert within(10, is_removed), "so that the next segment cannot be made"
-        acknowledged, refusal = 1, None
+        assert within(30, is_removed), "so that the next segment cannot be made"
+        acknowledged = 1
         while acknowledged < 1000 and refusal is None:
             try:
                 acknowledged = writer.append(bytes(1000))
             except tailrace.IoError as error:
                 refusal = error
         assert refusal is not None
-        assert refusal.outcome == "unknown"
         assert isinstance(refusal.__cause__, FileNotFoundError)
-        assert writer.wait_durable(acknowledged, 1)
-        with pytest.raises(tailrace.IoError) as caught:
-            writer.wait_durable(acknowledged + 1)
-        assert caught.value.outcome == "unknown"
+        assert writer.wait_durable(acknowledged, 30)
+        if refusal.outcome == "unknown":
+            with pytest.raises(tailrace.IoError) as caught:
+                writer.wait_durable(acknowledged + 1)
+            assert caught.value.outcome == "unknown"
         with pytest.raises(tailrace.IoError) as caught:
             writer.append(b"more")
         assert caught.value.outcome is None, "nothing was written"
-        is_through = True
-    assert is_through
+    assert refusal is not None
+    return refusal.outcome
+
+
+def test_nobody_knows_what_a_failed_disk_has(tmp_path: Path) -> None:
+    # The disk may have failed before the append came, which then has written nothing and says so.
+    outcomes = (outcome_on_a_failing_disk(tmp_path / f"{turn}") for turn in range(200))
+    assert "unknown" in outcomes
 
 
 WAITS = {
@@ -441,8 +449,8 @@ def test_control_c_ends_a_wait(log: Path, start: Start, wait: str) -> None:
     waiter = start(
         f"""
 with tailrace.Log.open(sys.argv[1]) as log, log.read() as reader:
-    print("waits")
     try:
+        print("waits")
         {wait}
     except KeyboardInterrupt:
         print("interrupted", log.append(b"goes on"))

@@ -97,9 +97,9 @@ def test_send_waits_for_room_and_returns_the_sequence(region: Region) -> None:
         with pytest.raises(tailrace.TimedOutError, match="the channel stayed full") as caught:
             producer.send(b"no room", timeout=0.12)
         assert caught.value.code == "ERR_TIMED_OUT"
-        assert 0.1 < time.monotonic() - before < 2
+        assert 0.1 < time.monotonic() - before < 20
         threading.Timer(0.05, lambda: consumer.poll(1)).start()
-        assert producer.send(b"room now", timeout=5) == 65
+        assert producer.send(b"room now", timeout=30) == 65
 
 
 def test_too_large(region: Region) -> None:
@@ -193,4 +193,4 @@ def test_a_region_that_is_gone(region: Region) -> None:
         producer.write_batch([b"x"] * 64)
         Region.remove(region.path)
         with pytest.raises(tailrace.GoneError):
-            producer.send(b"y", timeout=5)
+            producer.send(b"y", timeout=30)

@@ -154,7 +154,7 @@ def test_what_retention_took_is_gone(recorded: Region, log: Path) -> None:
     ):
         for payload in payloads:
             producer.send(payload, timeout=20)
-        assert within(20, lambda: recorder.status.durable_sequence == 1000)
+        assert within(30, lambda: recorder.status.durable_sequence == 1000)
 
         def is_gone() -> bool:
             try:
@@ -163,7 +163,7 @@ def test_what_retention_took_is_gone(recorded: Region, log: Path) -> None:
             except tailrace.GoneError as error:
                 return error.oldest_sequence is not None and error.oldest_sequence > 500
 
-        assert within(20, is_gone)
+        assert within(30, is_gone)
         with pytest.raises(tailrace.GoneError) as caught:
             everything(slow)
         oldest = caught.value.oldest_sequence

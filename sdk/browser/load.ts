@@ -9,7 +9,7 @@ import type { Backend, Native } from '../native.ts';
 import { wasmBackend } from '../wasm/backend.ts';
 import { compileLater, type Module } from '../wasm/engine.ts';
 import { find } from '../wasm/handles.ts';
-import { bury, type ModuleName } from '../wasm/regions.ts';
+import { bury, type ModuleName, ticketsOf } from '../wasm/regions.ts';
 import { hold, untilEnded } from './lifeline.ts';
 
 /** What is used of a page's globals. */
@@ -63,7 +63,7 @@ function visible(backend: Native): Native {
     },
     ended: async (region, tickets) => {
       const { memory } = find('region', region).instance;
-      await Promise.all(tickets.map((ticket) => untilEnded(memory, ticket)));
+      await Promise.all(ticketsOf(region, tickets).map((ticket) => untilEnded(memory, ticket)));
       return bury(region, tickets, 0);
     },
   };

@@ -4,12 +4,14 @@
  * A checkpoint is one LMDB transaction, awaited until it is on disk; two are kept of each state, so that one that rots
  * does not cost everything. Recovering is the newest one whose checksum holds, and then every record of the log after
  * it, in order, exactly once: the state says which record was its last, and the log's numbers have no gaps.
+ *
+ * The database is loaded by who opens one: programs without checkpoints import this, too.
  */
 import { failure, wrongArgument } from '../error.ts';
 import { native } from '../native.ts';
 import { decodeEntry, type Entry, encodeEntry } from './entry.ts';
-import { type Database, openDatabase, refused } from './lmdb.ts';
-import { type RecoverOptions, type Recovery, recoverFrom } from './recovery.ts';
+import type { Database } from './lmdb.ts';
+import type { RecoverOptions, Recovery } from './recovery.ts';
 
 /** How many checkpoints are kept of each state. */
 const KEPT = 2;
@@ -53,6 +55,7 @@ export class Checkpoints {
     if (typeof directory !== 'string' || directory === '') {
       throw wrongArgument(`directory is ${JSON.stringify(directory)}; give the name of a directory`);
     }
+    const { openDatabase } = await import('./lmdb.ts');
     return new Checkpoints(directory, await openDatabase(directory, options.readOnly ?? false));
   }
 
@@ -80,6 +83,7 @@ export class Checkpoints {
       await this.#database.flushed;
       return id;
     } catch (error) {
+      const { refused } = await import('./lmdb.ts');
       throw refused(`the checkpoint of ${JSON.stringify(stateId)} was not stored`, error);
     }
   }
@@ -116,7 +120,9 @@ export class Checkpoints {
    * and what `newest` and a reader of the log reject with.
    */
   async recover(stateId: string, options: RecoverOptions): Promise<Recovery> {
-    return recoverFrom(this.newest(stateId, options.checkpointId), options);
+    const checkpoint = this.newest(stateId, options.checkpointId);
+    const { recoverFrom } = await import('./recovery.ts');
+    return recoverFrom(checkpoint, options);
   }
 
   /** Log sequence that records must be kept from: of the older checkpoint that is kept, of all states; none without. */

@@ -73,7 +73,8 @@ export async function exchange(paper: Paper, config: string, interval: number): 
       await aborted(ending, interval * 1_000);
     }
   } finally {
-    await running.stop();
+    // What failed is started again, and its readers wait for that.
+    await running.stop(failure === undefined);
   }
   paper.table(ROWS, rowsOf(running));
   if (failure !== undefined) throw new TailraceError('ERR_IO', failure.message, { cause: failure });

@@ -106,12 +106,15 @@ export class Crew<R extends Line = Line> extends EventEmitter<Events<R>> {
     if (member.shift?.isReady) process.kill(member.shift.pid, 'SIGKILL');
   }
 
-  /** Asks a member to leave and waits for everything it had to say; kills it when it takes too long. */
-  async dismiss(member: Member): Promise<void> {
+  /**
+   * Asks a member to leave, with a word if there is one, and waits for everything it had to say; kills it when it takes
+   * too long.
+   */
+  async dismiss(member: Member, word?: string): Promise<void> {
     member.isLeaving = true;
     const { shift } = member;
     if (shift === undefined) return;
-    shift.child.stdin.end();
+    shift.child.stdin.end(word && `${word}\n`);
     const timer = setTimeout(() => shift.child.kill('SIGKILL'), LEAVE_MS);
     await shift.ended;
     clearTimeout(timer);

@@ -8,7 +8,7 @@
 import { EventEmitter } from 'node:events';
 import { Crew, type Death } from '../crew/crew.ts';
 import { type ExchangeConfig, type Role, readConfig } from './config.ts';
-import { type PartLine, postOf, ROLES } from './parts.ts';
+import { END, type PartLine, postOf, ROLES } from './parts.ts';
 
 const LEAVING: readonly Role[] = ['gateway', 'matcher', 'publisher', 'shadow'];
 
@@ -65,10 +65,14 @@ export class Exchange extends EventEmitter<Events> {
     }
   }
 
-  /** Ends the parts in good order. */
-  async stop(): Promise<void> {
+  /**
+   * Ends the parts in good order, and with them the session of the feed, unless `isOver` is false: then it goes on when
+   * the exchange is started again, and its readers wait for that.
+   */
+  async stop(isOver = true): Promise<void> {
+    const word = isOver ? END : undefined;
     for (const role of LEAVING) {
-      for (const member of this.crew.members.filter(({ name }) => name === role)) await this.crew.dismiss(member);
+      for (const member of this.crew.members.filter(({ name }) => name === role)) await this.crew.dismiss(member, word);
     }
   }
 

@@ -19,6 +19,7 @@ export type OperatorCommand = Encodable<'SetState' | 'SetKilled' | 'SetLimits' |
 interface Answer {
   ok: boolean;
   sequence?: number;
+  code?: string;
   error?: string;
 }
 
@@ -27,7 +28,7 @@ interface Answer {
  * of commands: it is applied before anything that comes later.
  *
  * Rejects with ERR_NOT_FOUND when no gateway is at work there, ERR_PERMISSION, ERR_ARGUMENT with the exchange's own
- * words, ERR_TIMED_OUT when it gives no answer within 5 s (it may be applied all the same), or ERR_IO.
+ * words, ERR_BUSY when it has no room for more commands now (nothing was done), ERR_TIMED_OUT when it gives no answer within 5 s (it may be applied all the same), or ERR_IO.
  */
 export async function command(data: string, message: OperatorCommand): Promise<number> {
   const path = join(data, 'control.sock');
@@ -39,9 +40,10 @@ export async function command(data: string, message: OperatorCommand): Promise<n
   try {
     await once(socket, 'connect');
     socket.write(bytes);
-    const { ok, sequence, error } = await answerOf(socket);
+    const { ok, sequence, code, error } = await answerOf(socket);
     if (ok && sequence !== undefined) return sequence;
-    throw wrongArgument(`the exchange refused: ${error ?? 'it said nothing that is known here'}`);
+    const what = `the exchange refused: ${error ?? 'it said nothing that is known here'}`;
+    throw code === 'ERR_BUSY' ? new TailraceError(code, what) : wrongArgument(what);
   } catch (cause) {
     throw cause instanceof TailraceError ? cause : refused(path, cause as NodeJS.ErrnoException);
   } finally {

@@ -9,6 +9,9 @@ import { program } from './program.ts';
 /** In the order of their start: the matcher makes the region that the others work in. */
 export const ROLES = ['matcher', 'gateway', 'publisher', 'shadow'] as const satisfies Role[];
 
+/** What a part is told before its leash ends when the whole exchange ends, and not only the part. */
+export const END = 'end';
+
 /** A line of a part. Numbers count since its process was started, unless they are sequences. */
 export interface PartLine extends Line {
   report: 'ready' | 'status' | 'closed';

@@ -16,6 +16,7 @@
 import { failure, wrongArgument } from '../error.ts';
 import type { Struct } from '../struct.ts';
 import { type Diagnostic, KernelError } from './failure.ts';
+import { type Read, readerOf } from './source.ts';
 
 /** What a kernel does with records. */
 export type KernelKind = 'filter' | 'map' | 'aggregate';
@@ -130,7 +131,7 @@ export async function compile(source: string, options: CompileOptions): Promise<
     [LOOP]: loopSource(user, output !== undefined),
     [RECORD]: recordSource(options),
   };
-  const read = file === undefined ? () => null : await reader(folder);
+  const read = file === undefined ? () => null : readerOf(folder);
   const first = await translate(asc, own, read);
   if (first.module !== undefined) return first.module;
   // What is wrong is told of the source as it was written; and it may be all right like that.
@@ -143,8 +144,6 @@ export async function compile(source: string, options: CompileOptions): Promise<
     .map((complaint) => diagnosticOf(complaint, sourceOf, nameOf));
   throw refused(name, diagnostics, error, output !== undefined);
 }
-
-type Read = (path: string) => string | null;
 
 /** What `asc` makes of files, and says of them. */
 interface Translation {
@@ -213,18 +212,6 @@ function diagnosticOf(
   const line = before.length;
   const text = source.split('\n')[line - 1] ?? '';
   return { file: nameOf(path), line, column: (before[line - 1]?.length ?? 0) + 1, message, source: text };
-}
-
-/** Reads what lies in a folder; Node's files are asked for only where there is one. */
-async function reader(folder: string): Promise<Read> {
-  const { readFileSync } = await import('node:fs');
-  return (path) => {
-    try {
-      return readFileSync(folder + path, 'utf8');
-    } catch {
-      return null;
-    }
-  };
 }
 
 /** The part of `assemblyscript/asc` that is used here; its own types would have to be there for everybody. */

@@ -19,13 +19,14 @@ import type { Batch } from '../batch.ts';
 import { failure, TailraceError, wrongArgument } from '../error.ts';
 import { RECORD_HEADER_BYTES } from '../generated/layout.ts';
 import type { Chunk } from '../message.ts';
-import type { Infer, Struct } from '../struct.ts';
+import type { Struct } from '../struct.ts';
 import { type About, bind, pagesOf, unbind } from './artefact.ts';
 import { compile, type KernelKind, KINDS, MISSING, RUN_ITSELF } from './compile.ts';
 import { KernelError, type KernelReason } from './failure.ts';
 import { BUDGET, instrument, REFUSED, ROWS } from './instrument.ts';
 import { Results } from './results.ts';
 import { Room, stagedBytes } from './room.ts';
+import { readFrom } from './source.ts';
 
 /** How a kernel is made. */
 export interface KernelOptions<R extends Struct = Struct, O extends Struct = Struct> {
@@ -321,22 +322,8 @@ function reasonOf(error: unknown, exports: Exports, budget: number): [KernelReas
   return message.startsWith('abort: ') ? ['abort', message] : ['trap', message];
 }
 
-/**
- * A kernel from source in AssemblyScript (a string), from a compiled module (bytes), or from a file with either (a URL).
- *
- * Throws KernelError when it does not compile or ends while it starts, ERR_ARGUMENT when it may not be a kernel (imports,
- * memory), ERR_UNSUPPORTED when a package that it needs is not there.
- */
-export async function kernel<R extends Struct, O extends Struct>(
-  from: string | Uint8Array | URL,
-  options: KernelOptions<R, O> & { output: O },
-): Promise<Kernel<Infer<O>>>;
-export async function kernel<R extends Struct>(
-  from: string | Uint8Array | URL,
-  options: KernelOptions<R> & { record: R; output?: undefined },
-): Promise<Kernel<Infer<R>>>;
-export async function kernel(from: string | Uint8Array | URL, options?: KernelOptions): Promise<Kernel>;
-export async function kernel(from: string | Uint8Array | URL, options: KernelOptions = {}): Promise<Kernel> {
+/** A kernel, as `door.ts` says. */
+export async function makeKernel(from: string | Uint8Array | URL, options: KernelOptions): Promise<Kernel> {
   const { plain, about } = await made(from, options);
   const staging = options.stagingBytes ?? Math.max(STAGING_BYTES_MIN, BATCH * stagedBytes(about.record.size));
   const room = new Room(about, checked('stagingBytes', staging, MEMORY_BYTES_MAX));
@@ -353,9 +340,8 @@ interface Unstarted {
 
 async function made(from: string | Uint8Array | URL, options: KernelOptions): Promise<Unstarted> {
   if (!(from instanceof URL)) return madeOf(from, options);
-  const [{ readFileSync }, { fileURLToPath }] = await Promise.all([import('node:fs'), import('node:url')]);
-  const content = from.pathname.endsWith('.wasm') ? readFileSync(from) : readFileSync(from, 'utf8');
-  return madeOf(content, { ...options, file: options.file ?? fileURLToPath(from) });
+  const { content, file } = await readFrom(from);
+  return madeOf(content, { ...options, file: options.file ?? file });
 }
 
 async function madeOf(from: string | Uint8Array, options: KernelOptions): Promise<Unstarted> {

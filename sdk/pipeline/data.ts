@@ -8,22 +8,13 @@
  * `acknowledged` has a line for each, written before the gateway goes on: so a run that goes on with this one can prove
  * that nothing was lost which this one had promised, though its parent was killed.
  */
-import {
-  appendFileSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  truncateSync,
-  writeFileSync,
-} from 'node:fs';
+import { appendFileSync, existsSync, readFileSync, truncateSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Folder, type Made } from '../crew/folder.ts';
 import { isWritten } from '../crew/leftovers.ts';
-import { makeDirectory } from '../directory.ts';
-import { OptionError, type Options } from './options.ts';
+import { OptionError } from '../crew/mistakes.ts';
+import type { Options } from './options.ts';
 import { LEFTOVERS } from './posts.ts';
 import type { Acknowledged } from './report.ts';
 
@@ -31,8 +22,7 @@ const FREE_MS = 15_000;
 const LOOK_MS = 50;
 
 /** What the flow of a run is made of. */
-interface Made {
-  version: 1;
+interface Flow extends Made {
   seed: number;
   input?: string | undefined;
   records?: number | undefined;
@@ -43,14 +33,12 @@ export type Promised = readonly [run: number, counter: number, sequence: number]
 
 /** The folder of one run. */
 export class Data {
-  readonly dir: string;
+  readonly folder: Folder;
   /** What earlier runs have promised. */
   readonly promised: readonly Promised[];
-  readonly #isTemporary: boolean;
 
-  private constructor(dir: string, isTemporary: boolean) {
-    this.dir = dir;
-    this.#isTemporary = isTemporary;
+  private constructor(folder: Folder) {
+    this.folder = folder;
     this.promised = existsSync(this.#acknowledged) ? readPromised(this.#acknowledged) : [];
   }
 
@@ -60,24 +48,22 @@ export class Data {
    * @throws OptionError when there is a run in it, or none.
    */
   static open(options: Options, pid: number): { data: Data; options: Options } {
-    if (options.data === undefined) {
-      const dir = LEFTOVERS.dataPath(pid);
-      // Of a run that had the same number, long ago.
-      rmSync(dir, { recursive: true, force: true });
-      mkdirSync(dir, { mode: 0o700 });
-      return { data: new Data(dir, true), options };
-    }
+    if (options.data === undefined) return { data: new Data(Folder.temporary(LEFTOVERS.dataPath(pid))), options };
     const dir = resolve(options.data);
-    const file = join(dir, 'run.json');
     if (options.isResumed) {
-      const { seed, input, records } = readMade(file);
-      return { data: new Data(dir, false), options: { ...options, seed, input, records } };
+      const folder = Folder.resume(dir);
+      const { seed, input, records } = folder.read<Flow>((flow) => Number.isSafeInteger(flow.seed));
+      return { data: new Data(folder), options: { ...options, seed, input, records } };
     }
-    makeEmpty(dir);
-    const made: Made = { version: 1, seed: options.seed, input: options.input && resolve(options.input) };
-    if (options.records !== undefined) made.records = options.records;
-    writeFileSync(file, `${JSON.stringify(made)}\n`, { flush: true });
-    return { data: new Data(dir, false), options };
+    const folder = Folder.begin(dir);
+    const { seed, input, records } = options;
+    folder.write({ version: 1, seed, input, records } as Flow);
+    return { data: new Data(folder), options };
+  }
+
+  /** Where it is. */
+  get dir(): string {
+    return this.folder.dir;
   }
 
   get #acknowledged(): string {
@@ -104,41 +90,6 @@ export class Data {
       this.#acknowledged,
       acknowledged.map(([run, counter, sequence]) => `${run} ${counter} ${sequence}\n`).join(''),
     );
-  }
-
-  /** Removes a folder that nobody has asked to keep. */
-  remove(): void {
-    if (this.#isTemporary) rmSync(this.dir, { recursive: true, force: true, maxRetries: 3 });
-  }
-
-  /** Keeps the folder, for people who want to find out what went wrong; where it is then. */
-  keep(): string {
-    if (!this.#isTemporary || !existsSync(this.dir)) return this.dir;
-    const kept = `${this.dir}.kept`;
-    rmSync(kept, { recursive: true, force: true });
-    renameSync(this.dir, kept);
-    return kept;
-  }
-}
-
-function readMade(file: string): Made {
-  try {
-    const made = JSON.parse(readFileSync(file, 'utf8')) as Made;
-    if (made.version === 1 && Number.isSafeInteger(made.seed)) return made;
-  } catch (cause) {
-    throw new OptionError(`there is no run to resume: ${(cause as Error).message}`, { cause });
-  }
-  throw new OptionError(`${file} is not of this version of the pipeline`);
-}
-
-function makeEmpty(dir: string): void {
-  try {
-    makeDirectory(dir, 0o700);
-  } catch (cause) {
-    throw new OptionError(`--data ${dir} cannot be made: ${(cause as Error).message}`, { cause });
-  }
-  if (readdirSync(dir).length > 0) {
-    throw new OptionError(`--data ${dir} is not empty; --resume goes on with the run in it, or name another one`);
   }
 }
 

@@ -6,6 +6,7 @@
  * kept as encoded records, so that a whole day (half a million rows) costs 20 MB, and a lap costs no parsing.
  */
 import { readFileSync, statSync } from 'node:fs';
+import { InputError } from '../crew/mistakes.ts';
 import {
   decodeRecord,
   EventType,
@@ -20,21 +21,6 @@ import {
 const LARGEST_FILE_BYTES = 256 << 20;
 const DAY_SECONDS = 86_400;
 const COLUMNS = 'time, type, order id, size, price, direction';
-
-/** Why a file is not a LOBSTER message file. `line` counts from 1; 0 means the file as a whole. */
-export class InputError extends Error {
-  override readonly name = 'InputError';
-  readonly code = 'ERR_INPUT';
-
-  constructor(
-    readonly file: string,
-    readonly line: number,
-    reason: string,
-    options?: ErrorOptions,
-  ) {
-    super(line > 0 ? `${file}:${line}: ${reason}` : `${file}: ${reason}`, options);
-  }
-}
 
 /** The rows of a file, as records whose lap, run and counter are 0. */
 export interface Rows {

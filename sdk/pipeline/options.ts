@@ -1,8 +1,8 @@
 /**
- * Options: what can be said after `npm start --`, checked before anything is started.
+ * Options: what can be said after `npm start -- pipeline`, checked before anything is started.
  */
-import { resolve } from 'node:path';
-import { parseArgs } from 'node:util';
+import { OptionError } from '../crew/mistakes.ts';
+import { bounded, located, parsed } from '../crew/words.ts';
 
 /** What the run is to be. */
 export interface Options {
@@ -27,13 +27,7 @@ export interface Options {
   retainedBytes: number;
 }
 
-/** A wrong option, said in one sentence. */
-export class OptionError extends Error {
-  override readonly name = 'OptionError';
-  readonly code = 'ERR_OPTION';
-}
-
-export const HELP = `npm start -- [options]
+export const HELP = `npm start -- pipeline [options]
 
 A market-data pipeline of separate processes over one shared-memory region. A Node gateway writes order flow
 to the stream "orders"; a Node view of the book and a Python analytics process read it; their results go
@@ -60,12 +54,21 @@ logs, which are read back at the end and held against everything that was promis
  * @throws OptionError when one is wrong.
  */
 export function parseOptions(args: readonly string[]): Options | undefined {
-  let values: ReturnType<typeof parse>;
-  try {
-    values = parse(args);
-  } catch (cause) {
-    throw new OptionError(`${(cause as Error).message.split('. ')[0]}. See npm start -- --help`, { cause });
-  }
+  const words = {
+    input: { type: 'string' },
+    rate: { type: 'string', default: '200000' },
+    for: { type: 'string' },
+    json: { type: 'boolean', default: false },
+    chaos: { type: 'boolean', default: false },
+    seed: { type: 'string' },
+    records: { type: 'string' },
+    data: { type: 'string' },
+    resume: { type: 'boolean', default: false },
+    retain: { type: 'string', default: '1024' },
+    dir: { type: 'string', default: '/dev/shm' },
+    help: { type: 'boolean', short: 'h', default: false },
+  } as const;
+  const values = parsed(args, words, 'npm start -- pipeline');
   if (values.help) return undefined;
   if (values.resume && values.data === undefined) {
     throw new OptionError('--resume needs --data, the folder in which the run lies');
@@ -76,48 +79,16 @@ export function parseOptions(args: readonly string[]): Options | undefined {
     }
   }
   return {
-    input: values.input === undefined ? undefined : located(values.input),
-    rate: number('--rate', values.rate, 1, 10_000_000),
-    seconds: values.for === undefined ? undefined : number('--for', values.for, 0.1, 1_000_000),
+    input: located(values.input),
+    rate: bounded('--rate', values.rate, 1, 10_000_000),
+    seconds: values.for === undefined ? undefined : bounded('--for', values.for, 0.1, 1_000_000),
     isJson: values.json,
     isChaos: values.chaos,
-    seed: Math.floor(number('--seed', values.seed ?? '1', 0, 2 ** 32 - 1)),
-    records: values.records === undefined ? undefined : Math.floor(number('--records', values.records, 1, 2 ** 48)),
+    seed: Math.floor(bounded('--seed', values.seed ?? '1', 0, 2 ** 32 - 1)),
+    records: values.records === undefined ? undefined : Math.floor(bounded('--records', values.records, 1, 2 ** 48)),
     dir: values.dir,
-    data: values.data === undefined ? undefined : located(values.data),
+    data: located(values.data),
     isResumed: values.resume,
-    retainedBytes: number('--retain', values.retain, 128, 2 ** 30) * 2 ** 20,
+    retainedBytes: bounded('--retain', values.retain, 128, 2 ** 30) * 2 ** 20,
   };
-}
-
-/** npm runs scripts in the package's folder; people mean the one they are in. */
-function located(path: string): string {
-  const typed = process.env.INIT_CWD ?? process.cwd();
-  return typed === process.cwd() ? path : resolve(typed, path);
-}
-
-function parse(args: readonly string[]) {
-  return parseArgs({
-    args: [...args],
-    options: {
-      input: { type: 'string' },
-      rate: { type: 'string', default: '200000' },
-      for: { type: 'string' },
-      json: { type: 'boolean', default: false },
-      chaos: { type: 'boolean', default: false },
-      seed: { type: 'string' },
-      records: { type: 'string' },
-      data: { type: 'string' },
-      resume: { type: 'boolean', default: false },
-      retain: { type: 'string', default: '1024' },
-      dir: { type: 'string', default: '/dev/shm' },
-      help: { type: 'boolean', short: 'h', default: false },
-    },
-  }).values;
-}
-
-function number(name: string, text: string, lowest: number, highest: number): number {
-  const value = text.trim() === '' ? Number.NaN : Number(text);
-  if (value >= lowest && value <= highest) return value;
-  throw new OptionError(`${name} is ${JSON.stringify(text)}; a number from ${lowest} to ${highest} is expected`);
 }

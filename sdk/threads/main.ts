@@ -5,9 +5,10 @@
  */
 import { Canvas, number } from '../crew/canvas.ts';
 import { Interrupts } from '../crew/interrupts.ts';
-import { backend, TailraceError } from '../index.ts';
-import { InputError, readLobster } from '../pipeline/lobster.ts';
-import { HELP, OptionError, type Options, parseOptions } from './options.ts';
+import { main } from '../crew/stage.ts';
+import { backend } from '../index.ts';
+import { readLobster } from '../pipeline/lobster.ts';
+import { HELP, type Options, parseOptions } from './options.ts';
 import { isGood, type Outcome, Run } from './run.ts';
 
 const DRAW_MS = 250;
@@ -93,13 +94,4 @@ async function play(options: Options): Promise<number> {
   return isGood(outcome) ? 0 : 1;
 }
 
-try {
-  const options = parseOptions(process.argv.slice(2));
-  if (options === undefined) process.stdout.write(HELP);
-  else process.exitCode = await play(options);
-} catch (error) {
-  const isExpected = error instanceof OptionError || error instanceof InputError;
-  if (!isExpected && !(error instanceof TailraceError)) throw error;
-  process.stderr.write(`${error.code}: ${error.message}\n`);
-  process.exitCode = isExpected ? 2 : 1;
-}
+await main(parseOptions, HELP, play);

@@ -1,11 +1,8 @@
 /**
  * Options: what can be said after `npm start -- --backend wasm`, checked before anything is started.
  */
-import { resolve } from 'node:path';
-import { parseArgs } from 'node:util';
-import { OptionError } from '../pipeline/options.ts';
-
-export { OptionError };
+import { OptionError } from '../crew/mistakes.ts';
+import { bounded, located, parsed } from '../crew/words.ts';
 
 /** What the run is to be. */
 export interface Options {
@@ -44,13 +41,17 @@ books must be the same.
  * @throws OptionError when one is wrong.
  */
 export function parseOptions(args: readonly string[]): Options | undefined {
-  let values: ReturnType<typeof parse>;
-  try {
-    values = parse(args);
-  } catch (cause) {
-    const what = (cause as Error).message.split('. ')[0];
-    throw new OptionError(`${what}. See npm start -- --backend wasm --help`, { cause });
-  }
+  const words = {
+    backend: { type: 'string', default: 'wasm' },
+    input: { type: 'string' },
+    rate: { type: 'string', default: '20000' },
+    for: { type: 'string' },
+    json: { type: 'boolean', default: false },
+    seed: { type: 'string', default: '1' },
+    kernel: { type: 'string' },
+    help: { type: 'boolean', short: 'h', default: false },
+  } as const;
+  const values = parsed(args, words, 'npm start -- --backend wasm');
   if (values.help) return undefined;
   const { backend } = values;
   if (backend !== 'wasm' && backend !== 'native')
@@ -58,37 +59,10 @@ export function parseOptions(args: readonly string[]): Options | undefined {
   return {
     backend,
     input: located(values.input),
-    rate: number('--rate', values.rate, 1, 1_000_000),
-    seconds: values.for === undefined ? undefined : number('--for', values.for, 0.1, 1_000_000),
+    rate: bounded('--rate', values.rate, 1, 1_000_000),
+    seconds: values.for === undefined ? undefined : bounded('--for', values.for, 0.1, 1_000_000),
     isJson: values.json,
-    seed: Math.floor(number('--seed', values.seed, 0, 2 ** 32 - 1)),
+    seed: Math.floor(bounded('--seed', values.seed, 0, 2 ** 32 - 1)),
     kernel: located(values.kernel),
   };
-}
-
-/** npm runs scripts in the package's folder; people mean the one they are in. */
-function located(path: string | undefined): string | undefined {
-  return path === undefined ? undefined : resolve(process.env.INIT_CWD ?? process.cwd(), path);
-}
-
-function parse(args: readonly string[]) {
-  return parseArgs({
-    args: [...args],
-    options: {
-      backend: { type: 'string', default: 'wasm' },
-      input: { type: 'string' },
-      rate: { type: 'string', default: '20000' },
-      for: { type: 'string' },
-      json: { type: 'boolean', default: false },
-      seed: { type: 'string', default: '1' },
-      kernel: { type: 'string' },
-      help: { type: 'boolean', short: 'h', default: false },
-    },
-  }).values;
-}
-
-function number(name: string, text: string, lowest: number, highest: number): number {
-  const value = text.trim() === '' ? Number.NaN : Number(text);
-  if (value >= lowest && value <= highest) return value;
-  throw new OptionError(`${name} is "${text}"; give a number from ${lowest} to ${highest}`);
 }

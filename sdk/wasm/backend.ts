@@ -66,6 +66,7 @@ export function wasmBackend(surroundings: regions.Surroundings, why: string): Na
       if (shared.backend === 'wasm') return regions.attach(shared, lockTimeoutMs);
       return refuse('ERR_UNSUPPORTED', 'this region was shared by a thread with the native library; use it here, too');
     },
+    adopt: regions.adopt,
     bury: regions.bury,
     ended: async (region, tickets, thread) => regions.bury(region, tickets, thread),
     createChannel: regions.createChannel,

@@ -13,6 +13,9 @@
  * ended: an entry is taken by one CAS, which says whose it is (a thread ended behind it leaves nothing unsaid), and given
  * back by whoever knows that nobody runs in it any more. Its generation makes the instance's number one that was never
  * used before.
+ *
+ * The table also says which threads end with which: a worker that starts workers takes them along when it is ended, and
+ * whoever buries it does not know them.
  */
 import { type Memory, newMemory } from './engine.ts';
 import { refuse } from './refusal.ts';
@@ -43,6 +46,12 @@ const HEADER = { magic: 0, version: 1, homes: 2, tickets: 3, regionOffset: 4, re
 const ENTRIES = 16;
 const ENTRY = { owner: 0, generation: 1, tied: 2, words: 4 } as const;
 const FREE = 0;
+/** Where the pairs of a child and its parent begin, both by what entries say of them; how many, and their words. */
+const KIN = 8_192;
+const KIN_MAX = 1_024;
+const KIN_WORDS = 2;
+/** A pair that somebody is writing. */
+const RESERVED = 2 ** 31 - 1;
 
 /** Who takes a home. */
 export interface Tenant {
@@ -161,16 +170,58 @@ export class Plan {
     return this.#homesWith(ticket).every((index) => Atomics.load(this.#words, this.#at(index, ENTRY.tied)) === ticket);
   }
 
-  /** The homes whose tenants are of these tickets, or of this thread. */
-  homesOf(tickets: ReadonlySet<number>, thread: number | undefined): Home[] {
+  /** Says that this tenant ends with the one who has a home. */
+  adopt(child: Tenant, parent: Home): void {
     const words = this.#words;
+    const owner = Atomics.load(words, this.#at(parent.index, ENTRY.owner));
+    if (this.#pairs().some(([one, other]) => one === ownerOf(child) && other === owner)) return;
+    for (let at = KIN; at < KIN + KIN_MAX * KIN_WORDS; at += KIN_WORDS) {
+      if (Atomics.compareExchange(words, at, FREE, RESERVED) !== FREE) continue;
+      Atomics.store(words, at + 1, owner);
+      Atomics.store(words, at, ownerOf(child));
+      return;
+    }
+    refuse('ERR_NO_SPACE', `more than ${KIN_MAX} threads that nobody has buried were given this memory`);
+  }
+
+  #pairs(): [child: number, parent: number, at: number][] {
+    const words = this.#words;
+    const places = Array.from({ length: KIN_MAX }, (_, index) => KIN + index * KIN_WORDS);
+    return places.map((at) => [Atomics.load(words, at), Atomics.load(words, at + 1), at]);
+  }
+
+  /** These tenants and all who end with them, by what entries say. */
+  #family(tenants: readonly Tenant[]): Set<number> {
+    const found = new Set(tenants.map(ownerOf));
+    const pairs = this.#pairs().filter(([child]) => child !== FREE && child !== RESERVED);
+    // A set is iterated over what is added meanwhile, too.
+    for (const owner of found) for (const [child, parent] of pairs) if (parent === owner) found.add(child);
+    return found;
+  }
+
+  /** The tickets of these tenants and of all who end with them. */
+  ticketsOf(tenants: readonly Tenant[]): number[] {
+    return [...this.#family(tenants)].filter((owner) => owner > 0).map((owner) => owner - 1);
+  }
+
+  /** The homes of these tenants and of all who end with them. */
+  homesOf(tenants: readonly Tenant[]): Home[] {
+    const words = this.#words;
+    const family = this.#family(tenants);
     const found: Home[] = [];
     for (let index = 0; index < this.homes; index += 1) {
       const owner = Atomics.load(words, this.#at(index, ENTRY.owner));
-      if (owner === FREE || (owner < 0 ? -owner !== thread : !tickets.has(owner - 1))) continue;
+      if (owner === FREE || !family.has(owner)) continue;
       found.push(this.#home(index, Atomics.load(words, this.#at(index, ENTRY.generation)) - 1));
     }
     return found;
+  }
+
+  /** Forgets whose children these tenants and all who end with them were. */
+  disown(tenants: readonly Tenant[]): void {
+    const family = this.#family(tenants);
+    for (const [child, , at] of this.#pairs())
+      if (family.has(child)) Atomics.compareExchange(this.#words, at, child, FREE);
   }
 
   /** Gives back a home in which nobody runs any more. */

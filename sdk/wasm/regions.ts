@@ -17,7 +17,7 @@ import {
   remove,
 } from './handles.ts';
 import { Instance } from './instance.ts';
-import { createMemory, Plan, THREADS_MAX } from './plan.ts';
+import { createMemory, Plan, type Tenant, THREADS_MAX } from './plan.ts';
 import { checked, refuse } from './refusal.ts';
 import { forget } from './waits.ts';
 
@@ -113,15 +113,37 @@ export function attach(shared: SharedMemory, lockTimeoutMs: number): number {
   return begin(shared.module, shared.memory, shared.ticket, lockTimeoutMs, false);
 }
 
-/** Declares dead what a thread that has ended left behind; how many participants that were. */
+/** The threads that these tickets, or this number, stand for. */
+function tenantsOf(tickets: readonly number[], thread: number): Tenant[] {
+  const numbered = thread > 0 ? [{ ticket: 0, thread }] : [];
+  return [...tickets.map((ticket) => ({ ticket, thread: 0 })), ...numbered];
+}
+
+/** Says that a worker which this thread has started, and which has this ticket or this number, ends with this thread. */
+export function adopt(region: number, ticket: number, thread: number): void {
+  const { plan, home } = find('region', region);
+  plan.adopt({ ticket, thread }, home);
+}
+
+/** The tickets of all who end with those who have these. */
+export function ticketsOf(region: number, tickets: readonly number[]): number[] {
+  return find('region', region).plan.ticketsOf(tenantsOf(tickets, 0));
+}
+
+/**
+ * Declares dead what a thread that has ended left behind, and the workers that it had started; how many participants
+ * that were.
+ */
 export function bury(region: number, tickets: readonly number[], thread: number): number {
   const { instance, plan, home: own } = find('region', region);
+  const tenants = tenantsOf(tickets, thread);
   let buried = 0;
-  for (const home of plan.homesOf(new Set(tickets), thread > 0 ? thread : undefined)) {
+  for (const home of plan.homesOf(tenants)) {
     if (home.number === own.number) continue;
     buried += instance.calls.bury(home.number);
     plan.leave(home);
   }
+  plan.disown(tenants);
   return buried;
 }
 

@@ -1,20 +1,25 @@
 /**
- * Browser: the package in a page of headless Chromium, with two workers: messages, the vectors, the book, and the end of a
- * worker and of a page in the middle of their work.
+ * Browser: the package in a page of headless Chromium, with two workers: messages, the vectors, the book, kernels, and the
+ * end of a worker, a frame, a tab and a whole process of the browser in the middle of their work.
  *
  * The page is served by this process, on loopback, with the headers that let it share memory; `dist/browser.js` is bundled
- * anew from the sources, and lies where the npm package has it.
+ * anew from the sources, and lies where the npm package has it. Below `/paused/` is the same with the module that was
+ * built for the kill matrix.
  */
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type Browser, chromium, type Page } from 'playwright-core';
+import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { bundle, bundlePackage } from '../../scripts/browser.mjs';
+import { badRegions } from '../bad.ts';
+import { eventually } from '../scratch.ts';
+import { wantedOf } from '../wasm/bytes.ts';
+import { buildPaused, PAUSED } from '../wasm/paused.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const CHROMIUM = '/usr/bin/chromium';
@@ -40,6 +45,15 @@ const TYPES: Record<string, string> = {
   wasm: 'application/wasm',
 };
 const COUNT = 1_000_000;
+interface Kernel {
+  name: string;
+  kind: string;
+  wasm: string;
+  result?: string;
+  turns?: number;
+  error?: { reason: string; record: number };
+}
+const kernels: Kernel[] = JSON.parse(readFileSync(`${ROOT}test/vectors/kernels.json`, 'utf8')).cases;
 const isInstalled = existsSync(CHROMIUM);
 
 const folder = mkdtempSync(join(tmpdir(), 'tailrace-browser-'));
@@ -47,13 +61,17 @@ process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 
 /** The page, and what it loads: by address, a file or a text. */
 function contentOf(address: string): Uint8Array | string | undefined {
-  const scripts = { '/index.html': ['page', 'frames'], '/other.html': ['thread'], '/open.html': ['page'] }[address];
+  const [, paused, rest = ''] = /^(\/paused)?(\/.*)$/.exec(address) ?? [];
+  const scripts = { '/index.html': ['page', 'contents', 'inside'], '/other.html': ['thread'], '/open.html': ['page'] }[
+    rest
+  ];
   if (scripts) {
-    const loaded = scripts.map((script) => `<script type="module" src="/dist/${script}.js"></script>`).join('');
+    const loaded = scripts.map((script) => `<script type="module" src="./dist/${script}.js"></script>`).join('');
     return `<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><body>${loaded}`;
   }
-  const [, place = '', name = ''] = /^\/(dist|native\/wasm|vectors)\/([\w.]+)$/.exec(address) ?? [];
-  const file = { dist: folder, 'native/wasm': `${ROOT}bindings/wasm`, vectors: `${ROOT}test/vectors` }[place];
+  const [, place = '', name = ''] = /^\/(dist|native\/wasm|vectors)\/([\w.]+)$/.exec(rest) ?? [];
+  const modules = paused && name === 'rings.wasm' ? PAUSED : `${ROOT}bindings/wasm`;
+  const file = { dist: folder, 'native/wasm': modules, vectors: `${ROOT}test/vectors` }[place];
   return file && existsSync(`${file}/${name}`) ? readFileSync(`${file}/${name}`) : undefined;
 }
 
@@ -72,24 +90,42 @@ const problems: string[] = [];
 let browser: Browser;
 let page: Page;
 let home: string;
+/** With the module that stops; and why there is none. */
+let paused: Page | undefined;
+let missing: string | undefined;
 
 browsers.before(async () => {
   if (!isInstalled) return;
   await bundlePackage(folder);
   await bundle(
-    { page: 'test/browser/page/page.ts', thread: 'test/browser/page/thread.ts' },
+    Object.fromEntries(['page', 'contents', 'thread'].map((name) => [name, `test/browser/page/${name}.ts`])),
     folder,
-    '/dist/browser.js',
+    './browser.js',
   );
-  await bundle({ frames: 'test/browser/page/frames.ts' }, folder);
+  await bundle({ inside: 'test/browser/page/inside.ts', stopped: 'test/browser/page/stopped.ts' }, folder);
+  writeFileSync(join(folder, 'filter.wasm'), Buffer.from(kernels[0]!.wasm, 'base64'));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   home = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  missing = await buildPaused();
   browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS, timeout: 30_000 });
-  page = await browser.newPage();
-  page.on('pageerror', (error) => problems.push(error.message));
-  page.on('console', (line) => line.type() === 'error' && problems.push(line.text()));
-  await page.goto(`${home}/index.html`);
+  page = await opened('/index.html');
 });
+
+/** A page of its own, in a part of the browser of its own, which can close the tabs that it opens. */
+async function opened(address: string, context?: BrowserContext): Promise<Page> {
+  const page = await (context ?? browser).newPage();
+  const tabs: Page[] = [];
+  page.on('pageerror', (error) => problems.push(error.message));
+  page.on('console', (line) => {
+    // One trial asks for what is not there.
+    const isAsked = line.location().url.endsWith('/none.wasm');
+    if (line.type() === 'error' && !isAsked) problems.push(`${line.location().url}: ${line.text()}`);
+  });
+  page.on('popup', (tab) => tabs.push(tab));
+  await page.exposeFunction('closeTab', async () => tabs.pop()?.close());
+  await page.goto(`${home}${address}`);
+  return page;
+}
 
 browsers.after(async () => {
   await browser?.close();
@@ -97,9 +133,13 @@ browsers.after(async () => {
 });
 
 /** Runs one trial in the page. */
-async function run(name: string, ...given: unknown[]): Promise<Record<string, unknown>> {
+function run(name: string, ...given: unknown[]): Promise<Record<string, unknown>> {
+  return runIn(page, name, ...given);
+}
+
+async function runIn(where: Page, name: string, ...given: unknown[]): Promise<Record<string, unknown>> {
   const call = `trials[${JSON.stringify(name)}](...${JSON.stringify(given)})`;
-  const answer = await page.evaluate(call);
+  const answer = await where.evaluate(call);
   assert.equal(problems, []);
   return answer as Record<string, unknown>;
 }
@@ -149,9 +189,42 @@ trial('frames of a log have the bytes of the vector', async () => {
   assert.ok((count as number) > 10);
 });
 
+trial('slots and records have the bytes of the vectors', async () => {
+  const { slots, records } = (await run('slots')) as Record<string, { count: number; differing: string[] }>;
+  assert.equal([slots?.differing, records?.differing], [[], []]);
+  assert.ok(slots!.count >= 20 && records!.count >= 10, `${slots!.count} and ${records!.count}`);
+});
+
+trial('bad regions are refused by their code, and bad slots passed over', async () => {
+  const regions = badRegions();
+  for (const { vector, runs, bytes, limitBytes, roomBytes } of regions) {
+    assert.equal(await run('bad', vector, runs, bytes, limitBytes, roomBytes), wantedOf(vector), vector.name);
+  }
+  assert.ok(regions.length > 10, `${regions.length}`);
+});
+
+trial('built kernels answer as everywhere', async () => {
+  const wanted = kernels.map(({ name, kind, result, turns, error }) => {
+    return error ? { name, kind, error } : { name, kind, result, turns };
+  });
+  assert.equal(await run('kernels'), wanted);
+});
+
+trial("a kernel from an address goes over a channel's messages; a source needs a compiler", async () => {
+  const { source, missing, ...rest } = await run('piped');
+  assert.is(rest.isSame, true);
+  assert.ok((rest.kept as number) > 0 && (rest.kept as number) < (rest.seen as number), `${rest.kept} of ${rest.seen}`);
+  assert.match(
+    String(source),
+    /^ERR_UNSUPPORTED: a page has no compiler for kernels: build it with `tailrace kernel build`/,
+  );
+  assert.match(String(missing), /^ERR_NOT_FOUND: .*none\.wasm answers 404/);
+});
+
 for (const [what, delayMs] of [
   ['worker', 300],
   ['page', 300],
+  ['tab', 300],
   ['worker', 0],
 ] as const) {
   const when = delayMs === 0 ? 'as soon as it has begun' : 'in the middle of its work';
@@ -162,6 +235,58 @@ for (const [what, delayMs] of [
     assert.equal(await run('end', what, delayMs), { before, buried: 2, after, ...rest });
   });
 }
+
+/** What is to be seen of ten messages when nobody had taken any. */
+const ALL = Array.from({ length: 10 }, (_, index) => [index, false]);
+
+const WHOSE = {
+  worker: 'that is ended',
+  nested: 'of a worker that is ended',
+  tab: 'of a tab that is closed',
+};
+
+for (const [what, whose] of Object.entries(WHOSE)) {
+  for (const [step, does, buried, again] of [
+    ['join.locked', 'join', 0, 0],
+    ['join.filled', 'join', 0, 0],
+    ['join.done', 'join', 1, 0],
+    ['take.read', 'take', 1, 5],
+    ['write.writing', 'write', 1, 0],
+  ] as const) {
+    trial(`a worker ${whose} at ${step} does no harm to the others`, async () => {
+      if (missing) return console.log(`skip: ${missing}`);
+      paused ??= await opened('/paused/index.html');
+      const read = ALL.map(([index]) => [index, (index as number) < again]);
+      assert.equal(await runIn(paused, 'stopped', what, step, does), { buried, read, left: 3 });
+    });
+  }
+}
+
+trial(
+  'a process of the browser that is killed takes all who share its memory along, and nobody waits for them',
+  async () => {
+    const context = await browser.newContext();
+    const session = await browser.newBrowserCDPSession();
+    const renderers = async () => {
+      const { processInfo } = await session.send('SystemInfo.getProcessInfo');
+      return processInfo.filter(({ type }) => type === 'renderer').map(({ id }) => id);
+    };
+    const other = await opened('/index.html', context);
+    const before = await renderers();
+    const dying = await opened('/index.html', context);
+    const ended: string[] = [];
+    dying.on('crash', () => ended.push('page'));
+    dying.on('popup', (tab) => tab.on('crash', () => ended.push('tab')));
+    await runIn(dying, 'leave');
+    assert.is(await runIn(other, 'lifelines'), 2, 'a worker and a tab hold theirs');
+    for (const id of (await renderers()).filter((id) => !before.includes(id))) process.kill(id, 'SIGKILL');
+    await eventually(() => ended.length === 2);
+    await eventually(async () => Number(await runIn(other, 'lifelines')) === 0);
+    const answer = await runIn(other, 'self');
+    assert.is(answer.name, 'wasm');
+    await context.close();
+  },
+);
 
 trial('a page that may not share memory is told so', async () => {
   const other = await browser.newPage();

@@ -9,13 +9,14 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import * as assert from 'uvu/assert';
+import { packaged } from '../built.ts';
 
 /** The repository. */
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
-/** The command of the main job whose source this is, through a loader. */
+/** The command of the main job whose source this is, without npm. */
 export function directly(main: string): string[] {
-  return [process.execPath, '--import', 'tsx', `${ROOT}${main}`];
+  return packaged(main);
 }
 
 /** A started job and what it has said. */
@@ -67,7 +68,7 @@ export class Job {
   async end(): Promise<number | null> {
     await this.ended;
     assert.equal(readdirSync(this.dir), [], 'files left');
-    for (let turn = 0; turn < 100 && this.processes().length > 0; turn++) await sleep(20);
+    for (let turn = 0; turn < 1_500 && this.processes().length > 0; turn++) await sleep(20);
     assert.equal(this.processes(), [], 'processes left');
     // The loader of TypeScript has a folder of its own there.
     const left = readdirSync(this.temporary).filter((name) => name.startsWith('tailrace'));
@@ -79,7 +80,7 @@ export class Job {
 
   /** Waits until all processes of a job that was killed are gone, and removes what they left in shared memory. */
   async buried(): Promise<void> {
-    for (let turn = 0; turn < 1_000 && this.processes().length > 0; turn++) await sleep(20);
+    for (let turn = 0; turn < 1_500 && this.processes().length > 0; turn++) await sleep(20);
     assert.equal(this.processes(), [], 'processes left');
     rmSync(this.dir, { recursive: true });
     rmSync(this.temporary, { recursive: true });

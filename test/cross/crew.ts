@@ -5,9 +5,9 @@
  * and runtime of the sender, all of it exactly.
  */
 import { deepEqual, equal, ok } from 'node:assert/strict';
-import { rmSync } from 'node:fs';
 import { Region } from '../../sdk/index.ts';
 import { type Builds, Driver, type Language, type Line } from '../drivers/drive.ts';
+import { removeRegion } from '../scratch.ts';
 
 /** What messages say that they were sent by. */
 export const RUNTIMES: Record<Language, number> = { rust: 1, python: 2, node: 3, c: 4 };
@@ -126,7 +126,7 @@ export class Crew {
     readonly languages: readonly Language[],
     readonly builds: Builds,
   ) {
-    process.on('exit', () => rmSync(this.path, { force: true }));
+    process.on('exit', () => removeRegion(this.path));
   }
 
   get path(): string {
@@ -157,7 +157,7 @@ export class Crew {
 
   #remove(): void {
     this.#region?.close();
-    rmSync(this.path, { force: true });
+    removeRegion(this.path);
   }
 
   /** A process of every language. */

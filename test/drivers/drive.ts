@@ -5,9 +5,10 @@
  * a kill cut off is dropped, as nobody said it.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, renameSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { bundled } from '../built.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
@@ -61,16 +62,19 @@ export function build(pause: boolean): Builds {
   const builds: Builds = { rust: `${root}${target}/release/tailrace-driver`, library };
   if (existsSync(`${root}test/drivers/c/driver.c`)) {
     const include = `${root}bindings/native/include`;
+    // Renamed into place: another suite may be about to start it.
+    const fresh = `${c}.${process.pid}`;
     must('gcc', [
       '-O2',
       '-I',
       include,
       '-o',
-      c,
+      fresh,
       `${root}test/drivers/c/driver.c`,
       library,
       `-Wl,-rpath,${root}${target}/release`,
     ]);
+    renameSync(fresh, c);
     builds.c = c;
   }
   return builds;
@@ -81,7 +85,7 @@ function commandOf(language: Language, builds: Builds): string[] {
     case 'rust':
       return [builds.rust];
     case 'node':
-      return [process.execPath, '--import', 'tsx', `${root}test/drivers/driver.ts`];
+      return bundled('test/drivers/driver.ts');
     case 'python':
       return [`${root}.venv/bin/python`, `${root}test/drivers/driver.py`];
     case 'c':

@@ -216,7 +216,7 @@ for (const seed of [1, 2, 3]) {
     await place.end('matcher');
     relays[0]!.weather = FAIR;
     relays[2]!.weather = FAIR;
-    await place.end('publisher');
+    await place.end('publisher', 'over');
     for (const reader of [first, second, late]) {
       await until(() => reader.hasEnded, 'the session is over');
       assert.is(await reader.ending, undefined);
@@ -257,6 +257,30 @@ for (const [index, [role, acknowledge]] of KILLS.entries()) {
   });
 }
 
+for (const how of ['SIGTERM', 'leave'] as const) {
+  test(`a publisher that is ended alone and started again ends nobody's session (${how})`, async () => {
+    const { place: started, relays } = await open(27, [FAIR, FAIR]);
+    await using place = started;
+    await using reader = await Reader.join(place, relays[0]!);
+    await using alice = await Trader.enter(place, 'alice', 37);
+    for (let round = 0; round < 3; round += 1) {
+      await Promise.all([alice.trade(500), sleep(20).then(() => place.end('publisher', how))]);
+      // Nobody sends now what follows from these, and the next publisher begins behind them.
+      await alice.trade(200);
+      await place.start('publisher');
+    }
+    await alice.settles();
+    await using late = await Reader.join(place, relays[1]!);
+    await sleep(200);
+    await agree(place, [reader, late]);
+    assert.is(reader.hasEnded, false);
+    assert.ok(reader.data.counters.retransmitted > 0, 'what nobody sent was asked for');
+    await place.end('publisher', 'over');
+    await until(() => reader.hasEnded, 'the session is over with the exchange');
+    assert.is(await reader.ending, undefined);
+  });
+}
+
 test('a multicast group is heard by everybody who joins it', async () => {
   const feed = `239.255.77.1:${await freeUdpPort()}`;
   await using place = await Place.start({ feed: [feed], interface: '127.0.0.1' });
@@ -277,7 +301,7 @@ test('a multicast group is heard by everybody who joins it', async () => {
   await alice.settles();
   await place.end('gateway');
   await place.end('matcher');
-  await place.end('publisher');
+  await place.end('publisher', 'over');
   const late = sleep(30_000, undefined, { ref: false }).then(() =>
     Promise.reject(new Error('the session is not over')),
   );

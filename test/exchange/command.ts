@@ -13,29 +13,22 @@ import * as assert from 'uvu/assert';
 import { OrderEntry } from '../../sdk/exchange/client/index.ts';
 import { type ExchangeConfig, tokenHash } from '../../sdk/exchange/config.ts';
 import { command } from '../../sdk/exchange/operator.ts';
-import { ROOT } from '../crew/job.ts';
+import { packaged } from '../built.ts';
+import { freePort, freeUdpPort } from './place.ts';
 
 const test = suite('exchange, command line');
-const MAIN = [process.execPath, '--import', 'tsx', `${ROOT}sdk/command/main.ts`];
-
-async function port(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  return typeof address === 'object' && address !== null ? address.port : 0;
-}
+const MAIN = packaged('sdk/command/main.ts');
 
 /** A config in a folder of its own. */
 async function place(): Promise<{ folder: string; file: string; config: ExchangeConfig }> {
   const folder = mkdtempSync(join(tmpdir(), 'tailrace-test-'));
-  const at = async () => `127.0.0.1:${await port()}`;
+  const at = async (port = freePort()) => `127.0.0.1:${await port}`;
   const config: ExchangeConfig = {
     region: join(folder, 'region'),
     data: 'data',
     book: { slot_count: 1_000, account_count: 4 },
     gateway: { listen: await at() },
-    publisher: { feed: [await at()], requests: await at() },
+    publisher: { feed: [await at(freeUdpPort())], requests: await at(freeUdpPort()) },
     snapshot: { listen: await at() },
     users: [{ user: 'alice', token_sha256: tokenHash('secret'), account: 1 }],
   };
@@ -145,6 +138,22 @@ test('the operator of an exchange that does not run', async () => {
     failure = error;
   });
   assert.is((failure as { code: string }).code, 'ERR_NOT_FOUND');
+  rmSync(folder, { recursive: true });
+});
+
+test('an operator who is refused for want of room is told to come again', async () => {
+  const { folder } = await place();
+  const answer = { ok: false, code: 'ERR_BUSY', error: 'orders has no room, and 64 commands of operators wait' };
+  const gateway = createServer((socket) => socket.on('data', () => socket.end(`${JSON.stringify(answer)}\n`)));
+  gateway.listen(join(folder, 'control.sock'));
+  await once(gateway, 'listening');
+  let failure: unknown;
+  await command(folder, { message: 'SetState', state: 1 }).catch((error) => {
+    failure = error;
+  });
+  gateway.close();
+  assert.is((failure as { code: string }).code, 'ERR_BUSY');
+  assert.match((failure as Error).message, /orders has no room/);
   rmSync(folder, { recursive: true });
 });
 

@@ -56,7 +56,7 @@ test('both run, and say what happens', async () => {
   await trader.ends();
   assert.is(trader.out, '1 was accepted: 10 at 99\n2 was cancelled: 20 at 100\n');
   await until(() => reader.out.includes('3: bid nobody, ask nobody\n'), 'the reader has seen it');
-  for (const role of ['gateway', 'matcher', 'publisher'] as const) await place.end(role);
+  for (const role of ['gateway', 'matcher', 'publisher'] as const) await place.end(role, 'over');
   await reader.ends();
   assert.match(reader.out, /^2: bid 20 at 100, ask nobody$/m);
   assert.match(reader.out, /the session is over, 0 orders are left\n$/);

@@ -28,10 +28,13 @@ class Session {
   account = -1;
   flags = 0;
 
-  constructor(readonly socket: Socket) {}
+  constructor(
+    readonly socket: Socket,
+    readonly gateway: GatewayStandIn,
+  ) {}
 
   send(message: Uint8Array): void {
-    if (!this.socket.destroyed) this.socket.write(frameOf(message));
+    if (!this.socket.destroyed) this.socket.write(this.gateway.spoil(frameOf(message)));
   }
 }
 
@@ -54,6 +57,8 @@ export class GatewayStandIn {
   firstKept = 1n;
   /** Looks at a report before it is sent; without an answer it is not. */
   change: (payload: Uint8Array) => Uint8Array | undefined = (payload) => payload;
+  /** Looks at a frame before it is sent. */
+  spoil: (frame: Uint8Array) => Uint8Array = (frame) => frame;
   /** Says nothing at all any more. */
   isMute = false;
   readonly #engine: Engine;
@@ -94,7 +99,7 @@ export class GatewayStandIn {
   }
 
   #accept(socket: Socket): void {
-    const session = new Session(socket);
+    const session = new Session(socket, this);
     this.#sessions.add(session);
     socket.on('error', () => {});
     socket.on('close', () => {

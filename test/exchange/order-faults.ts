@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { frameOf } from '../../sdk/exchange/client/frames.ts';
 import { wire } from '../../sdk/index.ts';
 import { below, dice, pick } from '../dice.ts';
 import { failureOf } from '../scratch.ts';
@@ -170,27 +171,88 @@ test('a slow reader holds the exchange back, and not his own memory', async () =
   assert.is(scene.read.length, 20_000);
 });
 
-test('a hole in the reports is an error, and so is an exchange that has forgotten some', async () => {
-  {
-    await using scene = await new Scene().begin();
-    scene.gateway.change = (payload) => (sequenceOf(payload) === 2n ? undefined : payload);
-    for (let index = 0; index < 3; index += 1) scene.client.newOrder(buy(100));
-    const error = (await scene.ending) as Error & { code: string };
-    assert.is(error.code, 'ERR_CORRUPT');
-    assert.match(error.message, /^report 3 came, and 2 is missing; begin again with nextReport: 2n$/);
-    assert.equal(scene.words, ['accepted 1']);
-    assert.is(await failureOf(() => scene.client.newOrder(buy(1))), error);
-    assert.is(await failureOf(() => scene.client.room()), error);
-  }
+test('a hole in the reports is filled by the next connection', async () => {
   await using scene = await new Scene().begin();
-  scene.client.newOrder(buy(100));
+  const { client, gateway } = scene;
+  let holes = 3;
+  gateway.change = (payload) => (sequenceOf(payload) === 2n && holes-- > 0 ? undefined : payload);
+  for (let index = 0; index < 3; index += 1) client.newOrder(buy(100));
   await scene.settles();
-  scene.engine.reports.clear();
-  scene.gateway.cut();
+  scene.isWhole();
+  assert.equal([client.counters.refused, client.counters.reconnects], [3, 3]);
+  assert.is(client.trouble, undefined);
+});
+
+test('a hole that nobody fills is an error, after several connections and pauses that grow', async () => {
+  await using scene = await new Scene().begin({ refusedMax: 4, pauseMs: 20, pauseMaxMs: 1_000 });
+  const { client, gateway } = scene;
+  gateway.change = (payload) => (sequenceOf(payload) === 2n ? undefined : payload);
+  const begun = performance.now();
+  for (let index = 0; index < 3; index += 1) client.newOrder(buy(100));
   const error = (await scene.ending) as Error & { code: string };
   assert.is(error.code, 'ERR_CORRUPT');
-  assert.match(error.message, /^report 2 is wanted, and for the exchange 1 is next/);
+  const what = 'report 3 came, and 2 is missing';
+  assert.is(error.message, `4 connections in a row brought what cannot be, the last one: ${what}`);
+  assert.is((error.cause as Error).message, what);
+  // At least half of 20, 40 and 80 ms.
+  assert.ok(performance.now() - begun >= 70);
+  assert.equal([client.counters.refused, gateway.logins.length], [4, 4]);
+  assert.equal(scene.words, ['accepted 1']);
+  assert.is(await failureOf(() => client.newOrder(buy(1))), error);
+  assert.is(await failureOf(() => client.room()), error);
 });
+
+test('an exchange that has forgotten some reports is an error at once, and so is another account', async () => {
+  {
+    await using scene = await new Scene().begin();
+    scene.client.newOrder(buy(100));
+    await scene.settles();
+    scene.engine.reports.clear();
+    scene.gateway.cut();
+    const error = (await scene.ending) as Error & { code: string };
+    assert.is(error.code, 'ERR_CORRUPT');
+    assert.match(error.message, /^report 2 is wanted, and for the exchange 1 is next/);
+    assert.is(scene.gateway.logins.length, 2);
+  }
+  await using scene = await new Scene().begin();
+  Object.assign(scene.gateway.users[0]!, { account: 3 });
+  scene.gateway.cut();
+  const error = (await scene.ending) as Error & { code: string };
+  assert.equal([error.code, error.message], ['ERR_CORRUPT', "the user's account was 1, and is 3 now"]);
+});
+
+for (const seed of [1, 2, 3]) {
+  test(`rubbish ends a connection, is counted, and nothing is lost (seed ${seed})`, async () => {
+    await using scene = await new Scene().begin({ pauseMaxMs: 5 });
+    const { client, gateway } = scene;
+    const roll = dice(seed);
+    const bytes = (count: number) => Uint8Array.from({ length: count }, () => below(roll, 256));
+    const report = (fields: Partial<wire.Fields<'ExecutionReport'>>) =>
+      frameOf(wire.encodeAs('ExecutionReport', { account: 1, sequence: 1n, ...fields }));
+    let rubbish = 0;
+    gateway.spoil = (frame) => {
+      if (roll() > 0.15) return frame;
+      rubbish += 1;
+      const kind = roll();
+      if (kind < 0.3) return Buffer.concat([bytes(1 + below(roll, 200)), Buffer.alloc(300)]);
+      if (kind < 0.5) return Buffer.concat([frameOf(wire.encode({ message: 'NewOrder' })), frame]);
+      if (kind < 0.7) return Buffer.concat([report({ account: 7 }), frame]);
+      // A report that is not the next one.
+      if (kind < 0.85) return Buffer.concat([report({ sequence: 1n << 40n, execType: 2 }), frame]);
+      return Buffer.concat([frameOf(Uint8Array.of(7, ...bytes(7))), frame]);
+    };
+    for (let price = 1; price <= 300; price += 1) {
+      client.newOrder(buy(price));
+      if (price % 10 === 0) await sleep(0);
+    }
+    await until(() => client.unanswered < 250 && client.counters.refused >= 10);
+    gateway.spoil = (frame) => frame;
+    await scene.settles();
+    scene.isWhole();
+    assert.is(scene.read.length, 300);
+    assert.ok(client.counters.refused <= rubbish, `${client.counters.refused} of ${rubbish}`);
+  });
+}
 
 test('reports that the exchange does not keep any more are an error for who has begun, and none for who begins', async () => {
   await using scene = await new Scene().begin();
@@ -247,7 +309,10 @@ test('a gateway that says nothing is left, and one that says rubbish too', async
   await until(() => client.isConnected);
   gateway.change = () => wire.encode({ message: 'CancelOrder' });
   client.newOrder(buy(1));
-  assert.is(((await scene.ending) as { code: string }).code, 'ERR_CORRUPT');
+  await until(() => client.trouble?.code === 'ERR_CORRUPT');
+  gateway.change = (payload) => payload;
+  await scene.settles();
+  scene.isWhole();
 });
 
 test('cancel on disconnect takes everything away, also what was accepted unheard', async () => {

@@ -21,7 +21,7 @@ export class Scene implements AsyncDisposable {
   isAsleep = false;
 
   async begin(options: Partial<OrderEntryOptions> = {}): Promise<this> {
-    this.gateway = await GatewayStandIn.start(this.engine, [ALICE, BOB]);
+    this.gateway = await GatewayStandIn.start(this.engine, [{ ...ALICE }, { ...BOB }]);
     this.client = await this.connect(options);
     this.ending = this.#read().catch((error: unknown) => error);
     return this;

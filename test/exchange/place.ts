@@ -3,6 +3,7 @@
  * can be killed and started again, on the ports that it had. Nothing of it is left behind.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -11,7 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { type ExchangeConfig, type Role, tokenHash } from '../../sdk/exchange/config.ts';
-import { ROLES } from '../../sdk/exchange/parts.ts';
+import { END, ROLES } from '../../sdk/exchange/parts.ts';
 import { program } from '../../sdk/exchange/program.ts';
 
 /** Long enough for a machine that does ten other things. */
@@ -56,16 +57,20 @@ class Part {
     return this.process.exitCode !== null || this.process.signalCode !== null;
   }
 
-  async end(how: 'leave' | NodeJS.Signals): Promise<void> {
+  async end(how: Ending): Promise<void> {
     if (this.hasEnded) return;
     const exited = once(this.process, 'exit');
     if (how === 'leave') this.process.stdin?.end();
+    else if (how === 'over') this.process.stdin?.end(`${END}\n`);
     else this.process.kill(how);
     const late = setTimeout(() => this.process.kill('SIGKILL'), PATIENCE_MS);
     await exited;
     clearTimeout(late);
   }
 }
+
+/** In good order, alone or with the whole exchange, or by a signal. */
+type Ending = 'leave' | 'over' | NodeJS.Signals;
 
 /** What differs from an ordinary exchange. */
 export interface PlaceOptions {
@@ -138,8 +143,8 @@ export class Place implements AsyncDisposable {
     return this.#parts.get(role)?.latest ?? {};
   }
 
-  /** Ends a part: in good order, or by a signal. */
-  async end(role: Role, how: 'leave' | NodeJS.Signals = 'leave'): Promise<void> {
+  /** Ends a part. */
+  async end(role: Role, how: Ending = 'leave'): Promise<void> {
     await this.#parts.get(role)?.end(how);
   }
 
@@ -164,22 +169,41 @@ export async function until(is: () => boolean, what: string = `${is}`): Promise<
   }
 }
 
-/** A port that was free a moment ago; whoever is killed and comes back needs the same again. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return port;
+/** Ports that were given already. */
+const given = new Set<number>();
+
+/**
+ * A port for somebody who may be killed and come back to it. It is none of those that a system gives to whoever asks for
+ * any, or to whoever connects: those might be taken before it is used, or while its owner is dead.
+ */
+function portBy(bind: (port: number) => Promise<void>): Promise<number> {
+  const port = randomInt(10_000, 32_768);
+  if (given.has(port)) return portBy(bind);
+  return bind(port).then(
+    () => {
+      given.add(port);
+      return port;
+    },
+    () => portBy(bind),
+  );
 }
 
-/** The same for datagrams. */
-export async function freeUdpPort(): Promise<number> {
-  const socket = createSocket('udp4').bind(0, '127.0.0.1');
-  await once(socket, 'listening');
-  const { port } = socket.address();
-  socket.close();
-  await once(socket, 'close');
-  return port;
+/** A port for connections. */
+export function freePort(): Promise<number> {
+  return portBy(async (port) => {
+    const server = createServer().listen(port, '127.0.0.1');
+    await once(server, 'listening');
+    server.close();
+    await once(server, 'close');
+  });
+}
+
+/** A port for datagrams. */
+export function freeUdpPort(): Promise<number> {
+  return portBy(async (port) => {
+    const socket = createSocket('udp4').bind(port, '127.0.0.1');
+    await once(socket, 'listening');
+    socket.close();
+    await once(socket, 'close');
+  });
 }

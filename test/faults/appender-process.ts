@@ -3,6 +3,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { bundled } from '../built.ts';
 import type { Builds, Language } from '../drivers/drive.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -10,7 +11,7 @@ const PATIENCE_MS = 60_000;
 
 function commandOf(language: Language, builds: Builds): string[] {
   if (language === 'rust') return [builds.rust.replace(/tailrace-driver$/, 'tailrace-appender')];
-  if (language === 'node') return [process.execPath, '--import', 'tsx', `${root}test/faults/appender.ts`];
+  if (language === 'node') return bundled('test/faults/appender.ts');
   return [`${root}.venv/bin/python`, `${root}test/faults/appender.py`];
 }
 

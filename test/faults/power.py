@@ -1,7 +1,7 @@
 """Power: shuts a file system down, without a flush of its journal, as soon as it is told to.
 
-`power.py MOUNT_POINT`. A line on stdin is the order: `off`, or `torn FILE SEED` to let some pages of the file reach the
-disk before, as they like. EXT4_IOC_SHUTDOWN is `_IOR('X', 125, __u32)`; flag 2 is EXT4_GOING_FLAGS_NOLOGFLUSH.
+`power.py MOUNT_POINT`. A line on stdin is the order: `off`, or `torn SEED FILE...` to let some pages of the files reach
+the disk before, as they like. EXT4_IOC_SHUTDOWN is `_IOR('X', 125, __u32)`; flag 2 is EXT4_GOING_FLAGS_NOLOGFLUSH.
 """
 
 import ctypes
@@ -17,10 +17,13 @@ WAIT_BEFORE_WRITE_AND_WAIT = 7
 PAGE = 4_096
 
 
-def write_some_pages(path: str, seed: int) -> None:
-    chance = random.Random(seed)
+def write_some_pages(path: str, chance: random.Random) -> None:
     libc = ctypes.CDLL(None)
-    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        # It has another name by now.
+        return
     pages = os.fstat(descriptor).st_size // PAGE
     for page in chance.sample(range(pages), pages // 2):
         start, length = ctypes.c_int64(page * PAGE), ctypes.c_int64(PAGE)
@@ -33,7 +36,9 @@ def main() -> None:
     print("ready", flush=True)
     words = sys.stdin.readline().split()
     if words[0] == "torn":
-        write_some_pages(words[1], int(words[2]))
+        chance = random.Random(int(words[1]))
+        for path in words[2:]:
+            write_some_pages(path, chance)
     fcntl.ioctl(mount, SHUTDOWN, NO_LOG_FLUSH)
     print("off", flush=True)
 

@@ -9,6 +9,8 @@ export interface Call {
   name: string;
   /** Name of the file, without its folder. */
   file: string;
+  /** The same with its folder, as far as strace knows it. */
+  path: string;
   isInjected: boolean;
 }
 
@@ -22,7 +24,8 @@ export function read(path: string): Call[] {
   for (const line of readFileSync(path, 'utf8').split('\n')) {
     const [, process, name, descriptor, file] = line.match(BEGIN) ?? [];
     if (process && name) {
-      const call = { name, file: basename(descriptor ?? file ?? ''), isInjected: line.includes('(INJECTED)') };
+      const path = descriptor ?? file ?? '';
+      const call = { name, file: basename(path), path, isInjected: line.includes('(INJECTED)') };
       calls.push(call);
       if (line.includes('<unfinished')) unfinished.set(process, call);
       continue;

@@ -45,10 +45,12 @@ export class Volume implements AsyncDisposable {
     }
   }
 
-  make(): void {
+  /** Makes the file system, with words for mkfs. */
+  make(bytes = BYTES, ...words: string[]): void {
     writeFileSync(this.#image, '');
-    truncateSync(this.#image, BYTES);
-    const failure = run('mkfs.ext4', '-q', '-F', '-E', 'lazy_itable_init=0,lazy_journal_init=0', this.#image);
+    truncateSync(this.#image, bytes);
+    const prompt = 'lazy_itable_init=0,lazy_journal_init=0';
+    const failure = run('mkfs.ext4', '-q', '-F', '-E', prompt, ...words, this.#image);
     if (failure) throw new Error(failure);
     mkdirSync(this.directory);
   }
@@ -115,11 +117,10 @@ export class Power {
     if (line !== word) throw new Error(`shutting the file system down: ${this.#errors.trim() || line}`);
   }
 
-  /** Fails; with `torn`, after half of the pages of the newest segment in that log have reached the disk. */
+  /** Fails; with `torn`, after half of the pages that are being written in that log have reached the disk. */
   async fail(torn?: { log: string; seed: number }): Promise<void> {
     const off = this.#hear('off');
-    const segment = torn && newestSegment(torn.log);
-    this.#process.stdin.write(segment ? `torn ${segment} ${torn.seed}\n` : 'off\n');
+    this.#process.stdin.write(torn ? `torn ${torn.seed} ${written(torn.log).join(' ')}\n` : 'off\n');
     await off;
     await this.#ended;
   }
@@ -131,10 +132,9 @@ export class Power {
   }
 }
 
-function newestSegment(log: string): string | undefined {
-  const name = readdirSync(log)
-    .filter((file) => /^\d{20}\.log$/.test(file))
-    .sort()
-    .at(-1);
-  return name && join(log, name);
+/** What a writer may be writing: the newest segment, and those made ahead, one of which is about to become it. */
+function written(log: string): string[] {
+  const names = readdirSync(log).sort();
+  const newest = names.filter((file) => /^\d{20}\.log$/.test(file)).slice(-1);
+  return [...newest, ...names.filter((file) => /^spare.*\.tmp$/.test(file))].map((file) => join(log, file));
 }

@@ -3,6 +3,7 @@
  */
 import { equal } from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { renameSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Line } from '../drivers/drive.ts';
@@ -17,12 +18,14 @@ export type Form = keyof typeof OFFSETS;
 
 /** Compiles the program; it has nothing of ours in it. */
 export function compile(): void {
+  const fresh = `${program}.${process.pid}`;
   const { status, stderr } = spawnSync(
     'gcc',
-    ['-O2', '-Wall', '-Wextra', '-Werror', '-o', program, `${root}test/drivers/c/foreign.c`],
+    ['-O2', '-Wall', '-Wextra', '-Werror', '-o', fresh, `${root}test/drivers/c/foreign.c`],
     { encoding: 'utf8' },
   );
   equal(status, 0, stderr);
+  renameSync(fresh, program);
 }
 
 /** Makes a region as such a program does: channels without names, and nothing else. */

@@ -2,15 +2,14 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { bool, f64, struct, text, u32 } from '../../sdk/index.ts';
+import { packaged } from '../built.ts';
 import { Pair } from '../scratch.ts';
 
 const command = suite<{ folder: string; kernel: string }>('kernel command');
-const MAIN = fileURLToPath(new URL('../../sdk/command/main.ts', import.meta.url));
-const WORDS = ['--import', import.meta.resolve('tsx'), MAIN, 'kernel'];
+const WORDS = [...packaged('sdk/command/main.ts').slice(1), 'kernel'];
 const Trade = struct({ price: f64, quantity: u32, isBuy: bool, symbol: text(8) }, 'Trade');
 
 function run(...words: string[]): { stdout: string; stderr: string; status: number | null } {

@@ -143,7 +143,7 @@ kernels('writes what it keeps to another channel', async () => {
   const done = pair.consumer.pipe(above).into(kept, { type: 9 });
   const prices: number[] = [];
   while (prices.length < 330) {
-    if (!(await reader.wait({ timeoutMs: 2_000 }))) break;
+    if (!(await reader.wait({ timeoutMs: 30_000 }))) break;
     for (const { payload, type } of reader.poll()) {
       assert.is(type, 9);
       prices.push(Trade.read(payload).price);

@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Log, LogReader, Region } from '../../sdk/index.ts';
 import { type Builds, Driver, type Line } from '../drivers/drive.ts';
+import { removeRegion } from '../scratch.ts';
 import { Ledger } from './ledger.ts';
 import type { RecordedJob } from './recorded-steps.ts';
 import { environmentOf, type Fate, PAUSE_MS, stopped, until, within } from './trial.ts';
@@ -117,8 +118,7 @@ class Scene implements AsyncDisposable {
     await this.end();
     this.region.close();
     rmSync(this.folder, { recursive: true, force: true });
-    rmSync(this.path, { force: true });
-    rmSync(`${this.path}.0.log`, { force: true });
+    removeRegion(this.path);
   }
 }
 

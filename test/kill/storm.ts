@@ -5,11 +5,11 @@
  * the readers drain the queue, and every message that a writer was told to be written must have been read.
  */
 import assert from 'node:assert/strict';
-import { rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Region } from '../../sdk/index.ts';
 import { below, dice, pick } from '../dice.ts';
 import { type Builds, Driver, type Language } from '../drivers/drive.ts';
+import { removeRegion } from '../scratch.ts';
 import { Ledger, type Sum } from './ledger.ts';
 
 /** What a storm did. */
@@ -93,6 +93,6 @@ export async function storm(kills: number, seed: number, builds: Builds): Promis
     for (const driver of drivers) driver.signal('SIGKILL');
     await Promise.all([...drivers].map((driver) => driver.ended));
     region.close();
-    rmSync(path, { force: true });
+    removeRegion(path);
   }
 }

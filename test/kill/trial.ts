@@ -6,10 +6,10 @@
  * anybody was told to be written was read, whole, and once but for what is flagged; a stopped one was never repaired.
  */
 import assert from 'node:assert/strict';
-import { rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ChannelOptions, Region } from '../../sdk/index.ts';
 import { type Builds, Driver, type Language, type Line } from '../drivers/drive.ts';
+import { removeRegion } from '../scratch.ts';
 import { Ledger } from './ledger.ts';
 import type { Job } from './steps.ts';
 
@@ -89,7 +89,7 @@ export async function play(job: Job, language: Language, fate: Fate, builds: Bui
     for (const driver of drivers) driver.signal('SIGKILL');
     await Promise.all(drivers.map((driver) => driver.ended));
     region.close();
-    rmSync(path, { force: true });
+    removeRegion(path);
   }
 }
 
@@ -230,7 +230,11 @@ async function playIn(
   return { stallMs, buriedMs };
 }
 
-/** Waits until it is so. */
+/** Waits until it is so; not for ever, which would keep this process from its end when somebody else has given up. */
 export async function until(isDone: () => boolean): Promise<void> {
-  while (!isDone()) await sleep(5);
+  const end = performance.now() + 60_000;
+  while (!isDone()) {
+    if (performance.now() > end) throw new Error(`not within a minute: ${isDone}`);
+    await sleep(5);
+  }
 }

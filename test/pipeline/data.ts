@@ -49,16 +49,16 @@ test('a temporary folder goes, or is kept under another name; a named one stays'
   process.env.TMPDIR = folder;
   const { data } = Data.open(options(), 12);
   assert.ok(existsSync(data.dir));
-  data.remove();
+  data.folder.remove();
   assert.not.ok(existsSync(data.dir));
   const other = Data.open(options(), 12).data;
-  const kept = other.keep();
+  const kept = other.folder.keep();
   assert.is(kept, `${other.dir}.kept`);
   assert.ok(existsSync(kept) && !existsSync(other.dir));
   delete process.env.TMPDIR;
   const named = Data.open(options('--data', join(folder, 'named')), 12).data;
-  named.remove();
-  assert.is(named.keep(), named.dir);
+  named.folder.remove();
+  assert.is(named.folder.keep(), named.dir);
   assert.ok(existsSync(named.dir));
 });
 

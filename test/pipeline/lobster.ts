@@ -2,7 +2,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { InputError, parseLobster, Replay, readLobster } from '../../sdk/pipeline/lobster.ts';
+import { InputError } from '../../sdk/crew/mistakes.ts';
+import { parseLobster, Replay, readLobster } from '../../sdk/pipeline/lobster.ts';
 import { emptyRecord, LAP_STRIDE } from '../../sdk/pipeline/record.ts';
 
 const SAMPLE = new URL('../../../shared/oracles/lobster/message_10.csv', import.meta.url).pathname;

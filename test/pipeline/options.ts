@@ -1,7 +1,9 @@
 /** Arguments: defaults, every option, and a sentence for each mistake. */
+import { resolve } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { HELP, OptionError, parseOptions } from '../../sdk/pipeline/options.ts';
+import { OptionError } from '../../sdk/crew/mistakes.ts';
+import { HELP, parseOptions } from '../../sdk/pipeline/options.ts';
 
 const test = suite('pipeline options');
 
@@ -25,7 +27,7 @@ test('all of them', () => {
   const all =
     '--input a.csv --rate 5e4 --for 2.5 --json --chaos --seed 9 --dir /tmp --data /tmp/run --records 1e6 --retain 256';
   assert.equal(parseOptions(all.split(' ')), {
-    input: 'a.csv',
+    input: resolve('a.csv'),
     rate: 50_000,
     seconds: 2.5,
     isJson: true,
@@ -46,7 +48,7 @@ test('help names every option', () => {
 });
 
 const WRONG: [args: string[], says: RegExp][] = [
-  [['--rate', 'fast'], /--rate is "fast"; a number from 1 to/],
+  [['--rate', 'fast'], /--rate is "fast"; give a number from 1 to/],
   [['--rate', '0'], /--rate/],
   [['--rate='], /--rate/],
   [['--for', '0'], /--for/],

@@ -16,6 +16,7 @@ import { Thread, WORD } from './threads/thread.ts';
 process.env.TAILRACE_BACKEND = 'wasm';
 
 const VICTIM = import.meta.resolve('./threads/victim.ts');
+const NEST = import.meta.resolve('./threads/nest.ts');
 const ECHO = import.meta.resolve('./threads/echo.ts');
 const TEN_MS = 10;
 
@@ -57,6 +58,28 @@ memory('a message goes from thread to thread and back, in queues and streams', a
     await eventually(() => region.stats().participants.length === 2);
   }
 });
+
+memory(
+  'a thread that is ended takes those along that it has started, and what they had is given to others',
+  async () => {
+    using region = regionWith({}, { threads: 4 });
+    using producer = region.openProducer('c');
+    for (let round = 0; round < 3; round += 1) {
+      producer.writeBatch([0, 1, 2, 3].map((index) => messageOf(index, 64)));
+      const thread = new Thread(region, NEST, { depth: 2 });
+      await thread.until(WORD.ready);
+      using consumer = region.openConsumer('c');
+      assert.is(consumer.poll().length, 0);
+      await thread.end();
+      assert.ok(await consumer.wait({ timeoutMs: 20_000 }));
+      const again = [...consumer.poll()].map((message) => [indexOf(message), message.redelivered]);
+      assert.equal(
+        again,
+        [0, 1, 2, 3].map((index) => [index, true]),
+      );
+    }
+  },
+);
 
 memory('has room for so many threads, and for others after them', async () => {
   using region = regionWith({}, { threads: 2 });
@@ -219,7 +242,7 @@ memory('threads wait for room without spinning', async () => {
   using consumer = region.openConsumer('c');
   for (let index = 0; index < 4; index += 1) assert.ok(producer.write(messageOf(index, 8)));
   assert.not.ok(producer.write(messageOf(4, 8)));
-  const sent = producer.send(messageOf(4, 8), { timeoutMs: 10_000 });
+  const sent = producer.send(messageOf(4, 8), { timeoutMs: 30_000 });
   await sleep(30);
   assert.is(consumer.poll(1).length, 1);
   assert.is(await sent, 5n);

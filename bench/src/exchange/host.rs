@@ -18,7 +18,7 @@ use tailrace_exchange::publisher::Publisher;
 
 /// Words of the board.
 pub const READY: usize = 0;
-/// The process works while it is 1, and says 1 in the next when it rests.
+/// The process works while it is 1, and says 1 in the next while it rests.
 pub const TURN: usize = 1;
 pub const RESTS: usize = 2;
 pub const STOP: usize = 3;
@@ -31,8 +31,10 @@ const ALLOCATING: usize = 7;
 /// The processor of everything that is measured; the bench itself is on 0.
 pub const PROCESSOR: usize = 1;
 
-/// How long whoever rests sleeps between two looks.
-const NAP: Duration = Duration::from_micros(200);
+/// How long whoever rests sleeps between two looks: whoever works is on the same processor, and is not to notice.
+const NAP: Duration = Duration::from_millis(5);
+/// Between two looks of the bench whether he has woken up.
+const LOOK: Duration = Duration::from_micros(50);
 
 /// A folder in memory that goes when it is dropped.
 pub struct Folder(pub PathBuf);
@@ -129,10 +131,12 @@ pub fn matcher_of(statuses: &[Value]) -> &Value {
     statuses.iter().find(|status| status["journal_sequence"].is_u64()).unwrap_or(&Value::Null)
 }
 
-/// Lets one process work, when the other one rests.
+/// Lets one process work, when the others rest, and waits until it does.
 pub fn work(board: &Board) {
-    board.set(RESTS, 0);
     board.set(TURN, 1);
+    while board.get(RESTS) == 1 {
+        std::thread::sleep(LOOK);
+    }
 }
 
 /// Lets it rest, and waits until it does.
@@ -157,6 +161,7 @@ pub fn wait_for_turn(board: &Board) -> bool {
         }
         std::thread::sleep(NAP);
     }
+    board.set(RESTS, 0);
     true
 }
 

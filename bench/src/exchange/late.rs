@@ -6,7 +6,7 @@
 //! others are *calm*.
 
 use super::host::{self, Folder};
-use super::ring::Way;
+use super::ring::{Through, Way};
 use super::workload::Workload;
 use crate::aside::{Aside, Board};
 use crate::book::flow::{ACCOUNTS, Flow};
@@ -72,7 +72,7 @@ pub fn measure(directory: &Path, rate: u64, snapshots: u64) -> Outcome<()> {
     let port = shadow.board.get(host::PORT) as u16;
     let mut guest = Aside::start(|board| ask(board, port))?;
     clock::pin(0);
-    let mut way = Way::open(&config.region, &workload, false)?;
+    let mut way = Way::open(&config.region, &workload, Through::Engine)?;
     let folder = config.data.join("snapshots");
     let measured = Course::new(&folder, slice, rate).run(&mut way, &mut guest, snapshots);
     guest.board.set(host::STOP, 1);

@@ -1,13 +1,14 @@
 //! Exchange: what its ways cost, in an open loop at fixed rates, each beside the same way without an engine.
 //!
 //! ```text
-//!   ring     bench ── orders ──► matcher ── reports ──► bench       │ a loop that copies
+//!   ring     bench ── orders ──► matcher ── reports ──► bench       │ the same path without a book; a loop that copies
 //!   sockets  bench ── TCP ──► gateway, matcher, publisher ── UDP ──► bench   │ a loop that reads and sends
 //! ```
 //! The bench has processor 0 and what is measured has processor 1. A command is due at a time that was fixed before, and
 //! its latency is from then until the last of what follows from it is there, so what is late makes everything behind it
-//! late, too. The two ways take turns in one run, a short slice each; whoever has not its turn sleeps.
+//! late, too. The ways take turns in one run, a short slice each; whoever has not its turn sleeps.
 
+mod bare;
 mod host;
 mod late;
 mod ring;

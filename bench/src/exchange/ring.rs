@@ -1,9 +1,10 @@
-//! Ring: from the ring of orders to the ring of reports, through a matcher, and through a loop that only copies.
+//! Ring: from the ring of orders to the ring of reports, through a matcher, and through what there is without one (`bare`).
 
+use super::bare;
 use super::host::{self, Folder, Host};
 use super::workload::{Workload, index_of};
 use super::{Pace, Pairs, Schedule};
-use crate::aside::{Aside, Board};
+use crate::aside::Aside;
 use crate::book::flow::ACCOUNTS;
 use crate::clock::{self, ticks};
 use crate::figure::Spread;
@@ -13,20 +14,17 @@ use std::hint::spin_loop;
 use std::path::Path;
 use tailrace_core::book::record::KeptReport;
 use tailrace_core::recorded::{RecordedConsumer, RecordedOptions};
-use tailrace_core::region::{
-    ChannelOptions, Consumer, ConsumerOptions, CreateOptions, HandleOptions, Kind, OpenOptions, Payloads, Producer,
-    Records, Region, Stamp,
-};
+use tailrace_core::region::{Consumer, ConsumerOptions, HandleOptions, OpenOptions, Producer, Records, Region};
 use tailrace_core::ring::Polled;
-use tailrace_exchange::config::{Config, Role};
+use tailrace_exchange::config::Role;
 
-const ORDERS: u64 = 1 << 14;
-const REPORTS: u64 = 1 << 15;
+pub const ORDERS: u64 = 1 << 14;
+pub const REPORTS: u64 = 1 << 15;
 /// Commands written at once, at most.
 const BATCH: usize = 256;
 /// Reports read at once, at most.
-const READ: usize = 256;
-const READ_BYTES: usize = READ * (KeptReport::SIZE + 64);
+pub const READ: usize = 256;
+pub const READ_BYTES: usize = READ * (KeptReport::SIZE + 64);
 /// Seconds after which a slice that does not end is given up.
 const PATIENCE_S: u64 = 5;
 
@@ -46,6 +44,17 @@ impl Reader {
     }
 }
 
+/// What is between the two rings.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Through {
+    /// A matcher.
+    Engine,
+    /// The same path without an engine: [`bare::journal`].
+    Journal,
+    /// [`bare::copy`].
+    Copy,
+}
+
 /// The two rings of one way, as the bench sees them.
 pub struct Way<'a> {
     workload: &'a Workload,
@@ -54,18 +63,17 @@ pub struct Way<'a> {
     buffer: Vec<u8>,
     /// Number of the last report that came.
     heard: u64,
-    /// Whether one report answers one command.
-    is_plain: bool,
+    through: Through,
     _region: Region,
 }
 
 impl<'a> Way<'a> {
     /// Joins the region at `path`.
-    pub fn open(path: &Path, workload: &'a Workload, is_plain: bool) -> Outcome<Self> {
+    pub fn open(path: &Path, workload: &'a Workload, through: Through) -> Outcome<Self> {
         let region = Region::open(path, &OpenOptions::default())?;
-        let reports = match is_plain {
-            true => Reader::Plain(Box::new(region.open_consumer("reports", &ConsumerOptions::default())?)),
-            false => Reader::Recorded(RecordedConsumer::open(&region, "reports", &RecordedOptions::default())?),
+        let reports = match through {
+            Through::Copy => Reader::Plain(Box::new(region.open_consumer("reports", &ConsumerOptions::default())?)),
+            _ => Reader::Recorded(RecordedConsumer::open(&region, "reports", &RecordedOptions::default())?),
         };
         Ok(Self {
             workload,
@@ -73,7 +81,7 @@ impl<'a> Way<'a> {
             reports,
             buffer: vec![0; READ_BYTES],
             heard: 0,
-            is_plain,
+            through,
             _region: region,
         })
     }
@@ -86,7 +94,7 @@ impl<'a> Way<'a> {
     /// Number of the last report of a command.
     #[inline(always)]
     fn last_of(&self, index: usize) -> u64 {
-        if self.is_plain { index as u64 + 1 } else { self.workload.reports[index] }
+        if self.through == Through::Engine { self.workload.reports[index] } else { index as u64 + 1 }
     }
 
     /// Commands at their times, and when the last report of each was there.
@@ -131,123 +139,69 @@ impl<'a> Way<'a> {
 /// Measures it at one acknowledge level.
 pub fn measure(level: &str, directory: &Path, pace: &Pace) -> Outcome<()> {
     let streams = json!({ "orders": ORDERS, "reports": REPORTS, "market": REPORTS });
-    let memory = Folder::new("exchange")?;
-    let config = host::config(&memory, directory, &json!({ "acknowledge": level, "streams": streams }))?;
+    let differences = json!({ "acknowledge": level, "streams": streams });
+    let [memory, same, folder] = ["exchange", "same", "plain"].map(Folder::new);
+    let (memory, same, folder) = (memory?, same?, folder?);
+    let config = host::config(&memory, directory, &differences)?;
+    let same_config = host::config(&same, &directory.join("same"), &differences)?;
+    let region = folder.0.join("region");
     let workload = Workload::nasdaq(&config.book, ACCOUNTS, pace.commands())?;
-    let folder = Folder::new("plain")?;
-    let plain_region = folder.0.join("region");
     let mut host = Host::start(&config, &[Role::Matcher])?;
-    let mut copier = Aside::start(|board| copy(board, &plain_region))?;
+    let mut journal = Aside::start(|board| bare::journal(board, &same_config))?;
+    journal.wait_for(host::READY, 1)?;
+    let mut copier = Aside::start(|board| bare::copy(board, &region))?;
     copier.wait_for(host::READY, 1)?;
     clock::pin(0);
-    let measured = alternate(&config, &plain_region, &workload, pace, &mut host, &mut copier);
+    let ways = [(&config.region, Through::Engine), (&same_config.region, Through::Journal), (&region, Through::Copy)]
+        .map(|(region, through)| Way::open(region, &workload, through));
+    let ways = ways.into_iter().collect::<Outcome<Vec<_>>>();
+    let measured = ways.and_then(|ways| alternate(ways, &mut host, [&mut journal, &mut copier], pace));
     let (statuses, told) = host.end()?;
+    host::end(&mut journal)?;
     host::end(&mut copier)?;
-    let pairs = measured?;
+    let (pairs, bare) = measured?;
     let status = host::matcher_of(&statuses);
     let expected = format!("{:016x}", workload.output_hash);
     if status["output_hash"] != expected.as_str() {
         return Err(format!("the output hash is {}, and should be {expected}", status["output_hash"]).into());
     }
-    let beside = [("level", json!(level)), ("asked_per_second", json!(pace.rate))];
+    let beside = [
+        ("level", json!(level)),
+        ("asked_per_second", json!(pace.rate)),
+        ("bare_pairs", json!(bare.pairs)),
+        ("bare_ns", bare.plain.to_json()),
+    ];
     pairs.print(&format!("ring {level}"), "exchange", &[&beside[..], &told].concat());
     Ok(())
 }
 
-fn alternate(
-    config: &Config,
-    plain_region: &Path,
-    workload: &Workload,
-    pace: &Pace,
-    engine: &mut Host,
-    copier: &mut Aside,
-) -> Outcome<Pairs> {
-    let mut own = Way::open(&config.region, workload, false)?;
-    let mut plain = Way::open(plain_region, workload, true)?;
+/// The slices of all ways: the engine's beside those of the same path without one, and beside those of a loop that copies.
+fn alternate(mut ways: Vec<Way<'_>>, host: &mut Host, others: [&mut Aside; 2], pace: &Pace) -> Outcome<(Pairs, Pairs)> {
     let tick_ns = clock::tick_ns();
-    let mut pairs = Pairs::new(tick_ns);
+    let (mut pairs, mut bare) = (Pairs::new(tick_ns), Pairs::new(tick_ns));
+    let [journal, copier] = others;
     let mut start = 0;
     for (end, asked) in pace.slices() {
-        let [mut own_spread, mut plain_spread] = [Spread::new(tick_ns), Spread::new(tick_ns)];
-        host::work(engine.aside.board);
-        let rate = own.slice(start, end, asked, &mut own_spread)?;
-        host::rest(&mut engine.aside)?;
-        host::work(copier.board);
-        plain.slice(start, end, asked, &mut plain_spread)?;
-        host::rest(copier)?;
+        let mut spreads = [(); 3].map(|()| Spread::new(tick_ns));
+        let mut rate = 0.0;
+        for ((way, spread), part) in ways.iter_mut().zip(&mut spreads).zip([&mut host.aside, journal, copier]) {
+            host::work(part.board);
+            let achieved = way.slice(start, end, asked, spread)?;
+            host::rest(part)?;
+            if way.through == Through::Engine {
+                rate = achieved;
+            }
+        }
         if start == 0 {
             // It has warmed up.
-            engine.forget_allocations()?;
+            host.forget_allocations()?;
         } else {
-            pairs.add(&own_spread, &plain_spread);
+            let [own, same, copied] = &spreads;
+            pairs.add(own, same);
+            bare.add(own, copied);
             pairs.rates.push(rate);
         }
         start = end;
     }
-    Ok(pairs)
-}
-
-/// Reports of the shape of a matcher's, one for each record.
-struct Copies {
-    bytes: Vec<[u8; KeptReport::SIZE]>,
-    times: Vec<u64>,
-}
-
-impl Payloads for Copies {
-    #[inline(always)]
-    fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
-    #[inline(always)]
-    fn get(&self, index: usize) -> &[u8] {
-        &self.bytes[index]
-    }
-
-    #[inline(always)]
-    fn stamp(&self, index: usize) -> Option<Stamp> {
-        Some(Stamp { timestamp_ns: self.times[index], message_type: 3 })
-    }
-}
-
-/// Copies records from orders to reports.
-fn copy(board: &'static Board, path: &Path) -> Outcome<()> {
-    clock::pin(host::PROCESSOR);
-    let region = Region::create(path, &CreateOptions { limit_bytes: 128 << 20, ..CreateOptions::default() })?;
-    for (name, capacity) in [("orders", ORDERS), ("reports", REPORTS)] {
-        // Gated, or what is read late would be lost: nobody records it.
-        let (kind, exclusive_producer, gated) = (Kind::Stream, true, true);
-        let options = ChannelOptions { kind, capacity, exclusive_producer, gated, ..ChannelOptions::default() };
-        region.create_channel(name, &options)?;
-    }
-    let mut orders = region.open_consumer("orders", &ConsumerOptions::default())?;
-    let mut reports = region.open_producer("reports", &HandleOptions::default())?;
-    let mut buffer = vec![0; READ_BYTES];
-    let mut copies = Copies { bytes: Vec::with_capacity(READ), times: Vec::with_capacity(READ) };
-    let mut ordinal = 0;
-    board.set(host::READY, 1);
-    loop {
-        if board.get(host::TURN) == 0 && !host::wait_for_turn(board) {
-            board.set(host::ENDED, 1);
-            return Ok(());
-        }
-        let polled = orders.poll_into(&mut buffer, READ)?;
-        if polled.count == 0 {
-            spin_loop();
-            continue;
-        }
-        copies.bytes.clear();
-        copies.times.clear();
-        for record in Records::new(&buffer[..polled.bytes]) {
-            ordinal += 1;
-            let mut report = [0; 48];
-            let length = record.payload.len().min(48);
-            report[..length].copy_from_slice(&record.payload[..length]);
-            copies.bytes.push(KeptReport { report, command_sequence: ordinal + 1, ordinal }.encode());
-            copies.times.push(record.timestamp_ns);
-        }
-        if reports.write_from(&copies, 0)? != copies.bytes.len() {
-            return Err("the reports were not read in time".into());
-        }
-    }
+    Ok((pairs, bare))
 }

@@ -226,4 +226,10 @@ impl LogFile for FaultyFile {
     fn modified_ns(&self) -> io::Result<u64> {
         self.file.modified_ns()
     }
+
+    fn write_back(&self, offset: u64, length: u64) {
+        let end = offset + length;
+        self.faults.0.done.lock().unwrap().push(format!("WriteBack {} {offset} {end}", self.name()));
+        self.file.write_back(offset, length);
+    }
 }

@@ -6,11 +6,14 @@ use crate::error::{Code, Result};
 use crate::os::fail;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Least bytes of a segment.
 pub const SEGMENT_BYTES_MIN: u64 = 65_536;
 /// Most bytes of a segment.
 pub const SEGMENT_BYTES_MAX: u64 = 1 << 40;
+/// How long what a lazy log has written waits for its sync.
+pub const SYNC_EVERY: Duration = Duration::from_millis(250);
 /// Most segments that are made ahead.
 pub const SPARES_MAX: u32 = 1_000;
 
@@ -39,12 +42,16 @@ pub struct LogOptions {
     pub mode: u32,
     /// Whether payloads of 512 bytes and more are compressed.
     pub compress: bool,
-    /// Whether an append leaves it to the log's thread to sync, and to wake those who follow the log: every 10 ms while
-    /// something is written. Who waits for durability waits that much longer.
+    /// Whether an append leaves it to the log's thread to wake those who follow the log, every 10 ms while something is
+    /// written, and to sync, every `sync_every`. Who waits for a record is synced for at once, all the same.
     pub is_lazy: bool,
+    /// How long what a lazy log has written may wait for its sync; what a dead machine may take with it is that much, and
+    /// what one sync takes. Syncs cost the same whatever they have to do, and each makes the pages of a mapped segment
+    /// fault again, so a busy log should not have many.
+    pub sync_every: Duration,
     /// Whether short batches are stored through a mapping of the segment, whose storage is there before: no system call,
-    /// but a page fault for each page. Only for file systems that write in place, as ext4, xfs and tmpfs do: one that looks
-    /// for new storage at every write (btrfs, overlays of it) kills the process when it finds none.
+    /// but a page fault for each page. Only for file systems that write in place, as ext4 and tmpfs do: one that looks for
+    /// new storage at every write (btrfs), or at the first one into a copy (xfs), kills the process when it finds none.
     pub is_mapped: bool,
     /// Whether the directory and the log are made when they are not there.
     pub create: bool,
@@ -66,6 +73,7 @@ impl Default for LogOptions {
             mode: 0o600,
             compress: false,
             is_lazy: false,
+            sync_every: SYNC_EVERY,
             is_mapped: false,
             create: true,
             origin: Origin::default(),
@@ -104,6 +112,7 @@ impl fmt::Debug for LogOptions {
             .field("mode", &format_args!("{:o}", self.mode))
             .field("compress", &self.compress)
             .field("is_lazy", &self.is_lazy)
+            .field("sync_every", &self.sync_every)
             .field("is_mapped", &self.is_mapped)
             .field("create", &self.create)
             .field("origin", &self.origin)

@@ -3,7 +3,7 @@
 //! and because a writer that has one goes on without waiting for the disk: it is open, and mapped if the log is.
 //!
 //! ```text
-//!   spare.new  --zeros, synced every 8 MiB-->  spare.tmp, spare-2.tmp  --header-->  begun  --rename-->  00..42.log
+//!   spare.new  --zeros, a piece at a time-->  spare.tmp, spare-2.tmp  --header-->  begun  --rename-->  00..42.log
 //! ```
 //! A file is called `.tmp` only when all of its zeros are on the disk. What an earlier writer has left under such a name
 //! is as good as new if it is zeros to its end. If not, it is a segment that was begun, or what a power failure has left
@@ -32,7 +32,14 @@ const RETRY_AFTER: Duration = Duration::from_millis(200);
 const _: () = assert!(RETRY_AFTER.as_millis() <= 500, "writing resumes within 1 s of space coming back");
 /// How long a waiter sleeps before it looks whether the log was poisoned.
 const LOOK_AFTER: Duration = Duration::from_millis(50);
-const CHUNK_BYTES: usize = 1 << 20;
+/// Zeros that are written at once. As much as the page cache keeps as one when the file system can: the smaller it is,
+/// the less is written once more by each sync, and the less a page costs that faults again after one; the larger, the
+/// fewer faults there are at all.
+pub(super) const PIECE: usize = 256 << 10;
+/// Between two pieces, while another spare is ready and while none is; none when somebody waits. A processor that this
+/// thread shares with a writer is the writer's meanwhile, so a stock of spares takes bursts that nothing is made in.
+const LONG_REST: Duration = Duration::from_millis(16);
+const REST: Duration = Duration::from_millis(1);
 /// Dirty bytes that a sync of the log may have to wait for.
 const SYNC_BYTES: u64 = 8 << 20;
 
@@ -59,6 +66,8 @@ struct Stock {
     taken: Option<String>,
     /// Bytes that somebody waits for; 0 when nobody does.
     need: u64,
+    /// How many wait for all spares.
+    waiting: usize,
     /// Bytes for which the disk had no room, and when to try again.
     full: Option<(u64, Instant)>,
 }
@@ -89,9 +98,10 @@ pub(super) fn is_disk_full(cause: &io::Error) -> bool {
     matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-/// Writes zeros from `from` to `to` and makes them durable; false when `is_over` said so before that.
+/// Writes zeros from `from` to `to` and makes them durable; false when `is_over`, which is asked before each piece and may
+/// rest, said so before that.
 pub(super) fn fill(file: &dyn LogFile, from: u64, to: u64, is_over: impl Fn() -> bool) -> io::Result<bool> {
-    let zeros = vec![0; CHUNK_BYTES.min((to - from) as usize)];
+    let zeros = vec![0; PIECE.min((to - from) as usize)];
     let (mut at, mut synced) = (from, from);
     while at < to {
         if is_over() {
@@ -99,6 +109,7 @@ pub(super) fn fill(file: &dyn LogFile, from: u64, to: u64, is_over: impl Fn() ->
         }
         let bytes = (to - at).min(zeros.len() as u64);
         file.write_at(&zeros[..bytes as usize], at)?;
+        file.write_back(at, bytes);
         at += bytes;
         if at - synced >= SYNC_BYTES {
             file.sync_data()?;
@@ -133,7 +144,7 @@ pub(super) fn make(
 
 /// Whether there is nothing in it; what `is_over` cuts short does not count.
 fn is_zeros(file: &dyn LogFile, is_over: impl Fn() -> bool) -> io::Result<bool> {
-    let (mut at, mut buffer) = (0, vec![0; CHUNK_BYTES]);
+    let (mut at, mut buffer) = (0, vec![0; PIECE]);
     while !is_over() {
         let count = file.read_at(&mut buffer, at)?;
         if count == 0 {
@@ -232,14 +243,21 @@ impl Spares {
     pub fn wait_all(&self, state: &State) -> Result<()> {
         self.start();
         let mut stock = self.stock();
-        while stock.ready.len() < self.wanted {
-            state.check()?;
+        stock.waiting += 1;
+        let outcome = loop {
+            if stock.ready.len() >= self.wanted {
+                break Ok(());
+            }
+            if let Err(error) = state.check() {
+                break Err(error);
+            }
             if stock.full.is_some() {
-                return self.full(self.segment_bytes);
+                break self.full(self.segment_bytes);
             }
             stock = self.changed.wait_timeout(stock, LOOK_AFTER).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        Ok(())
+        };
+        stock.waiting -= 1;
+        outcome
     }
 
     /// The disk had no room for so many bytes elsewhere; the first spare that can be made says that it has again.
@@ -284,7 +302,7 @@ impl Spares {
                 }
                 Job::Grow(spare, bytes) => {
                     let file = spare.file.clone();
-                    let grown = fill(&*file, spare.bytes, bytes, || self.is_over(state));
+                    let grown = fill(&*file, spare.bytes, bytes, || self.rest(state));
                     let grown = grown.map(|is_done| is_done.then(|| self.spare(spare.name.clone(), file, bytes)));
                     self.settle(grown, bytes, Some(spare), state);
                 }
@@ -329,15 +347,21 @@ impl Spares {
         }
     }
 
-    fn is_over(&self, state: &State) -> bool {
-        self.stock().is_ending || state.stopped() == Some(Code::IO)
+    /// Rests, if nobody waits for a spare; whether there is no need for it any more.
+    fn rest(&self, state: &State) -> bool {
+        let mut stock = self.stock();
+        if stock.need == 0 && stock.waiting == 0 && !stock.is_ending {
+            let rest = if stock.ready.is_empty() { REST } else { LONG_REST };
+            stock = self.changed.wait_timeout(stock, rest).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        stock.is_ending || state.stopped() == Some(Code::IO)
     }
 
     fn make_one(&self, bytes: u64, state: &State) -> io::Result<Option<Spare>> {
         if self.storage.free_bytes().is_ok_and(|free| free < bytes) {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        let Some(file) = make(&*self.storage, UNFINISHED, bytes, || self.is_over(state))? else { return Ok(None) };
+        let Some(file) = make(&*self.storage, UNFINISHED, bytes, || self.rest(state))? else { return Ok(None) };
         let stock = self.stock();
         let is_free =
             |name: &String| stock.taken.as_ref() != Some(name) && stock.ready.iter().all(|spare| spare.name != *name);

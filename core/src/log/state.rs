@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long nothing must have been written before the end is sealed.
+/// How long nothing must have been written before the end is sealed; and how often who follows a lazy log is woken.
 pub(super) const SEAL_AFTER: Duration = Duration::from_millis(10);
 
 /// Told of what is durable, and of why writing has stopped.
@@ -24,6 +24,8 @@ pub type Listener = Arc<dyn Fn(u64, Option<Code>) + Send + Sync>;
 pub(super) enum Work {
     /// Write what waits and sync.
     Sync,
+    /// Something was written that is not due yet: wake who follows.
+    Tell,
     /// Seal: nothing was written for a while.
     Seal,
     /// End.
@@ -35,8 +37,10 @@ struct Waiting {
     sleepers: usize,
     has_work: bool,
     is_ending: bool,
-    /// What was written when the sync thread last looked whether there is work.
-    written_before: u64,
+    /// Since when something is written and not durable, as the sync thread has seen it.
+    behind_since: Option<Instant>,
+    /// What was written when those who follow were last woken by the sync thread.
+    told: u64,
     /// Why writing has stopped for ever: what failed, and the system's number.
     poison: Option<(String, Option<i32>)>,
 }
@@ -44,6 +48,8 @@ struct Waiting {
 /// The numbers, and those who wait for them.
 pub(super) struct State {
     path: PathBuf,
+    /// Of a lazy log: how long what is written may wait for its sync.
+    sync_every: Option<Duration>,
     generation: u32,
     written: AtomicU64,
     durable: AtomicU64,
@@ -61,9 +67,10 @@ pub(super) struct State {
 
 impl State {
     /// Everything up to `sequence` is written and durable.
-    pub fn new(path: PathBuf, tail: Tail, sequence: u64, is_sealed: bool) -> Self {
+    pub fn new(path: PathBuf, sync_every: Option<Duration>, tail: Tail, sequence: u64, is_sealed: bool) -> Self {
         Self {
             path,
+            sync_every,
             generation: fork::generation(),
             written: AtomicU64::new(sequence),
             durable: AtomicU64::new(sequence),
@@ -249,6 +256,10 @@ impl State {
             if left.is_some_and(|left| left.is_zero()) {
                 return Ok(false);
             }
+            if waiting.sleepers == 0 && self.sync_every.is_some() {
+                // A lazy log is synced before its time when somebody waits for it.
+                self.work.notify_one();
+            }
             waiting.sleepers += 1;
             waiting = match left {
                 None => self.moved.wait(waiting).unwrap_or_else(PoisonError::into_inner),
@@ -283,20 +294,58 @@ impl State {
             }
             let is_poisoned = self.stopped() == Some(Code::IO);
             if std::mem::take(&mut waiting.has_work) && !is_poisoned {
+                waiting.behind_since = None;
                 return Work::Sync;
             }
             if is_poisoned || self.is_sealed() {
                 waiting = self.work.wait(waiting).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
-            waiting.written_before = self.written();
+            let before = self.written();
+            let is_behind = self.durable() < before;
+            if !is_behind {
+                waiting.behind_since = None;
+            } else if self.is_due(&mut waiting) {
+                waiting.behind_since = None;
+                return Work::Sync;
+            }
             let (after, time) = self.work.wait_timeout(waiting, SEAL_AFTER).unwrap_or_else(PoisonError::into_inner);
             waiting = after;
-            if time.timed_out() && !waiting.has_work {
-                // Without new work a lazy append is what there is to sync.
-                return if waiting.written_before == self.written() { Work::Seal } else { Work::Sync };
+            if !time.timed_out() || waiting.has_work {
+                continue;
+            }
+            let written = self.written();
+            if written == before && !is_behind {
+                return Work::Seal;
+            }
+            if self.sync_every.is_some() && std::mem::replace(&mut waiting.told, written) != written {
+                return Work::Tell;
             }
         }
+    }
+
+    /// Whether what is written and not durable is to be synced though nobody has asked for it.
+    fn is_due(&self, waiting: &mut Waiting) -> bool {
+        let since = *waiting.behind_since.get_or_insert_with(Instant::now);
+        match self.sync_every {
+            None => since.elapsed() >= SEAL_AFTER,
+            Some(interval) => waiting.sleepers > 0 || since.elapsed() >= interval,
+        }
+    }
+
+    /// Leaves the processor to others for a while; false: the sync thread is wanted.
+    pub fn rest(&self, time: Duration) -> bool {
+        let is_free = |waiting: &Waiting| !waiting.has_work && !waiting.is_ending && waiting.sleepers == 0;
+        let mut waiting = self.waiting();
+        if is_free(&waiting) {
+            waiting = self.work.wait_timeout(waiting, time).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        is_free(&waiting)
+    }
+
+    /// Wakes who follows: something was written quietly.
+    pub fn wake_followers(&self) {
+        self.tail.wake();
     }
 
     /// Has `listener` told of every change from now on.

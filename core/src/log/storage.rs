@@ -15,11 +15,14 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::layout::LogTail;
+
+/// Bytes of what storage is counted in, whatever the file system's own blocks are.
+const BLOCK_BYTES: u64 = 512;
 
 /// A directory that holds a log.
 pub trait Storage: Send + Sync + Debug {
@@ -65,7 +68,8 @@ pub trait Storage: Send + Sync + Debug {
     /// `NotFound`, and the file system's.
     fn tail(&self, is_writable: bool) -> io::Result<Arc<dyn TailPage>>;
 
-    /// The first `bytes` of a file in memory, for its writer; none where that is not possible.
+    /// The first `bytes` of a file in memory, for its writer; none where that is not possible, and none of a file that
+    /// has not got storage for all of them: a store that needs some kills the process when the disk is full.
     ///
     /// # Errors
     /// The file system's.
@@ -129,6 +133,10 @@ pub trait LogFile: Send + Sync + Debug {
 
     /// Says that these bytes will be read soon; best effort.
     fn read_ahead(&self, _offset: u64, _length: u64) {}
+
+    /// Begins to put these bytes on the disk, so that the next sync has less to do; best effort, and nothing is durable
+    /// before that.
+    fn write_back(&self, _offset: u64, _length: u64) {}
 }
 
 /// A file in memory, for as long as its writer keeps it.
@@ -260,6 +268,10 @@ impl Storage for Disk {
 
     fn map(&self, name: &str, bytes: u64) -> io::Result<Option<Box<dyn MappedFile>>> {
         let descriptor = os::open(&self.at(name), Access::Write)?;
+        // A copy may have holes where the file had zeros.
+        if fs::symlink_metadata(self.at(name))?.blocks() * BLOCK_BYTES < bytes {
+            return Ok(None);
+        }
         Ok(Some(Box::new(MappedSegment { mapping: Mapping::new(&descriptor, bytes, Access::Write)?, bytes })))
     }
 
@@ -322,6 +334,10 @@ impl LogFile for File {
 
     fn read_ahead(&self, offset: u64, length: u64) {
         os::read_ahead(self.as_raw_fd(), offset, length);
+    }
+
+    fn write_back(&self, offset: u64, length: u64) {
+        os::write_back(self.as_raw_fd(), offset, length);
     }
 }
 
@@ -415,6 +431,17 @@ mod tests {
         file.read_at(&mut read, 4_068).expect("read");
         assert_eq!((&read[..4], &read[4..68], &read[68..]), (&[1; 4][..], &bytes[..], &[1; 4][..]));
         file.sync_data().expect("synced");
+    }
+
+    #[test]
+    fn a_file_with_holes_is_not_mapped() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let disk = Disk::open(directory.path(), 0o600).expect("opened");
+        let file = disk.create("file").expect("made");
+        file.write_at(&[1; 8], 1 << 20).expect("written");
+        assert!(disk.map("file", (1 << 20) + 8).expect("looked at").is_none());
+        file.write_at(&vec![0; 1 << 20], 0).expect("written");
+        assert!(disk.map("file", (1 << 20) + 8).expect("looked at").is_some(), "zeros are storage too");
     }
 
     #[test]

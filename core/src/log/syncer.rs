@@ -5,9 +5,25 @@
 //! the kernel tells an error once, and the second would call durable what is lost.
 
 use super::appender::{Appender, Guard};
+use super::spare::PIECE;
 use super::state::Work;
+use super::storage::LogFile;
 use crate::error::{OUTCOME_UNKNOWN, Result};
-use std::sync::{MutexGuard, TryLockError};
+use std::sync::{Arc, MutexGuard, TryLockError};
+use std::time::Duration;
+
+/// A piece of a segment that is put on the disk ahead of a sync. The page that is being written is never in one: it would
+/// fault again, and be written again.
+const PIECE_BYTES: u64 = PIECE as u64;
+/// Between two pieces, so that a processor which the writer shares with this thread is the writer's again.
+const REST: Duration = Duration::from_millis(1);
+
+/// How far the segment that is being written was put on the disk.
+#[derive(Debug, Default)]
+struct WrittenBack {
+    file: Option<Arc<dyn LogFile>>,
+    offset: u64,
+}
 
 impl Appender {
     /// Writes what waits, syncs, and publishes what was written when the fdatasync began. A segment that is begun gets its
@@ -47,12 +63,38 @@ impl Appender {
     /// What the thread does until the log is closed. Errors have poisoned the log, and everybody was told.
     pub fn run(&self) {
         let _guard = Guard::new(&self.state);
+        let mut written_back = WrittenBack::default();
         loop {
             let _ = match self.state.next_work() {
                 Work::End => return,
                 Work::Sync => self.lead(self.held(&self.sync)),
                 Work::Seal => self.seal_or_sync(),
+                Work::Tell => {
+                    self.state.wake_followers();
+                    self.write_back(&mut written_back);
+                    Ok(())
+                }
             };
+        }
+    }
+
+    /// Puts what fills whole pieces on the disk, a piece at a time, as long as nobody wants this thread.
+    fn write_back(&self, done: &mut WrittenBack) {
+        let (file, end) = {
+            let writing = self.held(&self.writing);
+            (writing.file.clone(), writing.offset)
+        };
+        match &done.file {
+            Some(before) if Arc::ptr_eq(before, &file) => {}
+            Some(_) => *done = WrittenBack { file: Some(file.clone()), offset: 0 },
+            None => *done = WrittenBack { file: Some(file.clone()), offset: end - end % PIECE_BYTES },
+        }
+        while done.offset + PIECE_BYTES <= end {
+            file.write_back(done.offset, PIECE_BYTES);
+            done.offset += PIECE_BYTES;
+            if !self.state.rest(REST) {
+                return;
+            }
         }
     }
 

@@ -55,7 +55,8 @@ impl Tail {
         self.wake();
     }
 
-    fn wake(&self) {
+    /// Has all who follow look again.
+    pub fn wake(&self) {
         let signal = &self.0.page().signal;
         // sync: log-tail-signal. Release; pairs with the Acquire of whoever arms before it sleeps.
         signal.fetch_add(1, Ordering::Release);

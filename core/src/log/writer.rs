@@ -107,9 +107,10 @@ impl Log {
             IndexWriter::resume(&*storage, segment_first, &end.file, log_id, end.offset)
         };
         let tail = Tail::open(&*storage, &log_id, last)?;
+        let sync_every = options.is_lazy.then_some(options.sync_every);
         let appender = Arc::new(Appender {
             spares: Spares::new(storage.clone(), options),
-            state: State::new(path, tail, last, recovered.synced_sequence >= last),
+            state: State::new(path, sync_every, tail, last, recovered.synced_sequence >= last),
             options: options.clone(),
             log_id,
             cursors,

@@ -221,6 +221,65 @@ fn a_lazy_log_is_synced_while_something_is_written_and_when_nothing_is() {
 }
 
 #[test]
+fn a_lazy_log_wakes_who_follows_often_and_syncs_seldom_but_for_who_waits() {
+    let (directory, storage) = directory();
+    let faults = Faults::new(storage.clone());
+    let day = Duration::from_secs(86_400);
+    let options = LogOptions { is_lazy: true, sync_every: day, ..LogOptions::default() };
+    let log = Log::open_on(Arc::new(faults.clone()), &options).expect("opened");
+    log.prepare().expect("room");
+    let tail = storage.tail(false).expect("there");
+    let signals = || tail.page().signal.load(Ordering::Acquire);
+    let syncs = || faults.done().iter().filter(|done| done.starts_with("Sync 0")).count();
+    syncs();
+    let mut last = 0;
+    for _ in 0..8 {
+        let before = signals();
+        last = log.append(&[of(&[1; 100_000])]).expect("written");
+        until("who follows is woken", || signals() != before);
+    }
+    let mut done = Vec::new();
+    let first = segment::name_of(1);
+    let pieces = [0, 1, 2].map(|piece| format!("WriteBack {first} {} {}", piece << 18, (piece + 1) << 18));
+    let begun = Instant::now();
+    while !done.contains(&pieces[2]) {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{done:?}");
+        done.extend(faults.done());
+    }
+    assert!(!done.iter().any(|done| done.starts_with("Sync 0")) && log.durable_sequence() == 0, "{done:?}");
+    done.retain(|done| done.starts_with("WriteBack 0"));
+    assert_eq!(done, pieces, "whole pieces, once, and not the one that is being written");
+    assert!(log.wait_durable(last, None).expect("somebody waits"));
+    until("a seal comes after the rest", || log.appender().state.is_sealed());
+    assert_eq!(syncs(), 1);
+    last = log.submit(&[of(&[2])]).expect("accepted");
+    assert!(log.wait_durable(last, None).expect("asked for"));
+    last = log.append_durable(&[of(&[3])]).expect("asked for");
+    last = log.append(&[of(&[4])]).map(|next| next.max(last)).expect("written");
+    assert_eq!((log.sync().expect("asked for"), syncs()), (last, 3));
+    last = log.append(&[of(&[5])]).expect("written");
+    log.close().expect("closed");
+    assert_eq!(verify(directory.path(), None).expect("whole").last_sequence, last);
+}
+
+#[test]
+fn a_spare_is_filled_in_pieces_that_rest_until_somebody_waits() {
+    let (_directory, storage) = directory();
+    let faults = Faults::new(storage);
+    let options = LogOptions { segment_bytes: 16 << 20, ..LogOptions::default() };
+    let log = Log::open_on(Arc::new(faults.clone()), &options).expect("opened");
+    faults.done();
+    log.prepare().expect("room");
+    let done = faults.done();
+    let pieces: Vec<_> = done.iter().filter(|done| done.starts_with("WriteBack spare.new")).collect();
+    let writes = done.iter().filter(|done| *done == "Write spare.new").count();
+    let syncs = done.iter().filter(|done| *done == "Sync spare.new").count();
+    assert_eq!((pieces.len(), writes, syncs), (64, 64, 3), "{done:?}");
+    assert_eq!(*pieces[63], format!("WriteBack spare.new {} {}", 63 << 18, 16 << 20));
+    log.close().expect("closed");
+}
+
+#[test]
 fn a_mapped_log_is_the_same_log() {
     let [mapped, written] = [true, false].map(|is_mapped| {
         let (directory, _storage) = directory();
@@ -346,7 +405,7 @@ fn a_log_fails_while_its_disk_turns_out_to_have_room_again() {
     let (_directory, storage) = directory();
     for _ in 0..500 {
         let tail = Tail::open(&*storage, &[1; 16], 0).expect("a page");
-        let state = State::new("log".into(), tail, 0, true);
+        let state = State::new("log".into(), None, tail, 0, true);
         let both = std::sync::Barrier::new(2);
         std::thread::scope(|scope| {
             scope.spawn(|| {

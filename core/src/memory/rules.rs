@@ -25,10 +25,14 @@ impl World for Clock {
     fn wake(&self, _word: &AtomicU32, _count: u32) {}
     fn sleep(&self, _word: &AtomicU32, _expected: u32, timeout_ns: u64) {
         self.0.fetch_add((timeout_ns / 1_000) as u32, Ordering::Relaxed);
+        std::thread::yield_now();
     }
 }
 
 struct Memory(NonNull<u8>);
+
+// SAFETY: threads share nothing of it but bytes that are used as a region.
+unsafe impl Sync for Memory {}
 
 impl Memory {
     const LAYOUT: Layout = match Layout::from_size_align(BYTES as usize, 4_096) {
@@ -125,6 +129,55 @@ fn what_the_buried_had_taken_is_delivered_again() {
     while !mine.wait(Some(one.monotonic_ns() + 50 * MS)) {}
     assert_eq!(read(&mut mine), [(1, true), (2, true)]);
     assert_eq!(one.bury(2), 0, "once");
+}
+
+/// With threads, so that Miri sees whether what a dead one had done was visible to who goes on with it.
+#[test]
+fn a_thread_that_ends_in_a_claim_leaves_it_to_others() {
+    const COUNT: u8 = 20;
+    let memory = Memory::new();
+    let one = memory.create();
+    one.create_channel("c", 0, 8).expect("made");
+    let mut mine = Consumer::open(&one, 0, &QUEUE).expect("joined");
+    let mut got = Vec::new();
+    let claimed = std::thread::scope(|scope| {
+        let writing = scope.spawn(|| {
+            let region = memory.open(2);
+            let mut producer = Producer::open(&region, 0, "writing", RUNTIME_RUST).expect("joined");
+            for number in 0..COUNT {
+                while write(&mut producer, &[number]) == 0 {
+                    std::thread::yield_now();
+                }
+            }
+        });
+        let dying = scope.spawn(|| {
+            let region = memory.open(3);
+            let mut consumer = Consumer::open(&region, 0, &QUEUE).expect("joined");
+            let mut buffer = [0; 4_096];
+            let taken = loop {
+                match consumer.take(&mut buffer, 3).expect("taken") {
+                    taken if taken.count > 0 => break taken,
+                    _ => std::thread::yield_now(),
+                }
+            };
+            core::mem::forget(consumer);
+            Records::new(&buffer[..taken.bytes]).map(|message| message.payload[0]).collect::<Vec<_>>()
+        });
+        let claimed = dying.join().expect("its claim");
+        assert_eq!(one.bury(3), 1);
+        loop {
+            let is_last = writing.is_finished();
+            if mine.wait(Some(one.monotonic_ns() + 50 * MS)) {
+                got.extend(read(&mut mine));
+            } else if is_last {
+                break claimed;
+            }
+        }
+    });
+    let again: Vec<u8> = got.iter().filter(|(_, again)| *again).map(|(number, _)| *number).collect();
+    assert_eq!(again, claimed);
+    got.sort_unstable();
+    assert!(got.iter().map(|(number, _)| *number).eq(0..COUNT), "{got:?}");
 }
 
 #[test]

@@ -160,3 +160,5 @@ pub fn pin(_processor: usize) -> io::Result<()> {
 pub fn stop_here(_descriptor: i32, _name: &str) {}
 
 pub fn read_ahead(_number: i32, _offset: u64, _length: u64) {}
+
+pub fn write_back(_number: i32, _offset: u64, _length: u64) {}

@@ -432,3 +432,9 @@ pub fn read_ahead(number: i32, offset: u64, length: u64) {
     // SAFETY: no memory is passed; a bad descriptor is an error, not harm.
     unsafe { libc::posix_fadvise(number, offset as i64, length as i64, libc::POSIX_FADV_WILLNEED) };
 }
+
+/// Lets the kernel begin to write a part of a file to the disk; best effort. What fails is told by the next fdatasync.
+pub fn write_back(number: i32, offset: u64, length: u64) {
+    // SAFETY: no memory is passed; a bad descriptor is an error, not harm.
+    unsafe { libc::sync_file_range(number, offset as i64, length as i64, libc::SYNC_FILE_RANGE_WRITE) };
+}

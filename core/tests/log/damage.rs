@@ -16,6 +16,7 @@ use crate::reading::{read, read_all};
 use crate::simulated::Simulated;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::time::Duration;
 use tailrace_core::error::{Code, Error};
 use tailrace_core::log::frame::{Commit, Header, Origin, encode, frame_bytes};
 use tailrace_core::log::layout::{FRAME_COMMIT, SEGMENT_HEADER_BYTES};
@@ -116,6 +117,7 @@ pub const OPTIONS: LogOptions = LogOptions {
     mode: 0o600,
     compress: false,
     is_lazy: false,
+    sync_every: Duration::ZERO,
     is_mapped: false,
     create: true,
     origin: Origin { region_id: [0; 16], base: 0, channel: 0 },

@@ -200,7 +200,7 @@ fn a_full_disk_is_waited_out() {
                     Ok(last) => break last,
                     Err(error) => assert_eq!(error.code(), Code::DISK_FULL, "{error:?}"),
                 }
-                assert!(freed.elapsed() < Duration::from_secs(10), "round {round}: still full after ten seconds");
+                assert!(freed.elapsed() < Duration::from_secs(60), "round {round}: still full after a minute");
                 std::thread::sleep(Duration::from_millis(20));
             };
             assert_eq!((resumed, log.state()), (last + 1, None));

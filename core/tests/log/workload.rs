@@ -16,6 +16,7 @@ pub fn options(coin: &mut Coin) -> LogOptions {
         spares: coin.below(3) as u32,
         compress: coin.percent(25),
         is_lazy: coin.percent(10),
+        sync_every: Duration::from_millis(20),
         is_mapped: coin.percent(50),
         ..LogOptions::default()
     }

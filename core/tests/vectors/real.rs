@@ -172,7 +172,7 @@ impl Machine for Real {
     }
 
     fn inherit(&mut self, heir: u64, dead: u64) -> Vec<Handed> {
-        let end = Instant::now() + Duration::from_secs(5);
+        let end = Instant::now() + Duration::from_secs(30);
         while Instant::now() < end {
             let messages = self.poll(heir, 100);
             if !messages.is_empty() {

@@ -3,7 +3,8 @@
 //! Frames as on TCP, `[length u16][message]`: SetState, SetLimits, SetKilled, and MassCancel of any account, without an
 //! id. Each is answered with one line of JSON, in order: `{"ok":true,"sequence":N}` when it stands in `orders` with that
 //! global sequence, from where it is applied before anything that comes later; `{"ok":false,"error":"..."}` when it says
-//! nothing that the book could do. What is no frame ends the connection.
+//! nothing that the book could do. With `"code":"ERR_BUSY"` the command makes sense, and is to be said again later: `orders`
+//! has no room, and as many commands of operators as may wait for some do. What is no frame ends the connection.
 
 use super::Gateway;
 use super::frame::Frame;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use tailrace_core::book::Message;
 use tailrace_core::book::message::{MassCancel, SetKilled, SetLimits, SetState};
 use tailrace_core::error::{Code, Error, Result};
+use tailrace_core::region::Payloads;
 
 /// Operators at once; their tokens follow the door's.
 const LINES: usize = 16;
@@ -28,6 +30,12 @@ const INPUT_BYTES: usize = 4 << 10;
 
 /// Bytes that an operator may leave unread.
 const BACKLOG_BYTES: usize = 64 << 10;
+
+/// Commands of operators that may wait for room in `orders`, while it has none.
+const WAITING_MAX: usize = 64;
+
+/// Answers beyond which nobody is read until there are fewer: what one read brings comes on top.
+const DUE_MAX: usize = 256;
 
 /// The socket, and who is connected.
 pub struct Control {
@@ -46,7 +54,7 @@ struct Due {
     ticket: u64,
     place: usize,
     serial: u64,
-    refusal: Option<String>,
+    refusal: Option<(Code, String)>,
 }
 
 fn size_from_operator(message_type: u8) -> Option<usize> {
@@ -113,7 +121,7 @@ impl Control {
             };
             let answer = match due.refusal {
                 None => json!({ "ok": true, "sequence": last.wrapping_sub(written - due.ticket) }),
-                Some(why) => json!({ "ok": false, "error": why }),
+                Some((code, why)) => json!({ "ok": false, "code": format!("ERR_{}", code.name()), "error": why }),
             };
             line.queue_bytes(format!("{answer}\n").as_bytes());
             self.has_news = true;
@@ -129,8 +137,20 @@ impl Control {
         let _ = fs::remove_file(&self.path);
     }
 
+    /// Why a command is not passed on; `is_full`: `orders` had no room before this read.
+    fn refusal(&self, message: &[u8], is_full: bool) -> Option<(Code, String)> {
+        if let Some(why) = self.nonsense(message) {
+            return Some((Code::ARGUMENT, why));
+        }
+        let waiting = self.due.iter().filter(|due| due.refusal.is_none()).count();
+        let is_much = is_full && waiting >= WAITING_MAX;
+        is_much.then(|| {
+            (Code::BUSY, format!("orders has no room, and {waiting} commands of operators wait; say it again later"))
+        })
+    }
+
     /// Why a command would do nothing.
-    fn refusal(&self, message: &[u8]) -> Option<String> {
+    fn nonsense(&self, message: &[u8]) -> Option<String> {
         let count = self.book.account_count;
         let bound = (1 << 63) / u64::from(self.book.slot_count.max(1));
         match Message::decode(message) {
@@ -184,7 +204,13 @@ impl Gateway {
         input: &mut [u8; INPUT_BYTES],
         worked: &mut usize,
     ) -> bool {
+        let is_full = !self.outbox.is_empty();
         while line.is_readable {
+            if self.control.due.len() >= DUE_MAX {
+                // Its bytes wait in the socket.
+                self.control.has_news = true;
+                break;
+            }
             let count = match line.read(input) {
                 Brought::Nothing => break,
                 Brought::End => return false,
@@ -198,7 +224,7 @@ impl Gateway {
                     Frame::Part => break line.keep(rest),
                     Frame::Message(message, after) => {
                         rest = after;
-                        let refusal = self.control.refusal(message);
+                        let refusal = self.control.refusal(message, is_full);
                         if refusal.is_none() {
                             self.outbox.push(message);
                         }

@@ -7,7 +7,7 @@ use super::Gateway;
 use super::frame::{FRAME_MAX, Frame, size_from_client};
 use super::line::Brought;
 use super::session::{Cause, Stage};
-use super::user::{account_of, word};
+use super::user::{SentAt, account_of, word};
 use tailrace_core::book::message::{CancelOrder, ExecutionReport, MassCancel, NewOrder, Replace, Side};
 use tailrace_core::book::session::{Heartbeat, Login, Logout};
 use tailrace_core::book::{EXEC_REJECTED, REPORT_SELL, Reason};
@@ -144,10 +144,10 @@ impl Gateway {
         } else if quantity > user.quantity_max {
             Reason::QUANTITY_MAX
         } else {
-            if has_new_id {
-                user.sent_id = user.sent_id.max(id);
-            }
             self.outbox.push(message);
+            if has_new_id {
+                user.sends(id, SentAt::Outbox(self.outbox.pushed()));
+            }
             return;
         };
         self.refuse_command(place, message, id, reason);

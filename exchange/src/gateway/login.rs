@@ -54,6 +54,7 @@ impl Gateway {
             self.dismiss(before, Cause::Replaced);
         }
         let present = self.reports.position();
+        let (written, last) = (self.outbox.written(), self.orders.last_sequence());
         let user = self.users.get(index);
         user.session = Some(place);
         let account = user.account;
@@ -61,7 +62,7 @@ impl Gateway {
         let older = if first < user.next_report { user.trail.of_report(first) } else { None };
         let reply = LoginReply {
             account,
-            last_client_order_id: user.last_id.max(user.sent_id),
+            last_client_order_id: user.last_id_for_login(written, last),
             next_report: first,
             time_ns: time_ns(),
             ..LoginReply::BLANK

@@ -306,14 +306,21 @@ impl Agent for Gateway {
         if self.now - before > STALL_NS {
             self.deaf = self.now;
         }
-        let mut worked = self.route()?;
-        worked += self.look_back()?;
+        let routed = self.route()?;
+        let mut worked = routed + self.look_back()?;
         worked += self.pass_on()?;
+        let gathers = self.sessions.gather(routed, self.now);
+        if !gathers {
+            // Before anything is read: what is read would wait for it.
+            worked += self.send();
+        }
         self.poll(Duration::ZERO)?;
         worked += self.accept();
         worked += self.hear()?;
         self.tick()?;
-        worked += self.send();
+        if !gathers {
+            worked += self.send();
+        }
         Ok(worked)
     }
 

@@ -53,6 +53,11 @@ pub enum Cause {
 pub const CAUSES: [&str; 10] =
     ["logout", "closed", "malformed", "silent", "slow", "replaced", "refused", "late", "full", "stopped"];
 
+/// Reports of one turn that say that there will be more soon, and how long the first of them waits for those: to send
+/// costs microseconds, whatever it holds, and commands wait meanwhile.
+const TOGETHER: usize = 4;
+const GATHER_NS: u64 = 30_000;
+
 /// A client's connection.
 pub struct Session {
     /// Its bytes.
@@ -86,6 +91,8 @@ pub struct Sessions {
     ready: VecDeque<usize>,
     /// Places that may have something to send.
     dirty: Vec<usize>,
+    /// Since when what is to be sent waits for more.
+    gathers_since: Option<u64>,
     last_serial: u64,
     closing: usize,
 }
@@ -94,6 +101,15 @@ impl Sessions {
     /// How many there are.
     pub fn count(&self) -> usize {
         self.list.len() - self.free.len()
+    }
+
+    /// Whether what is to be sent waits for more, as of `now`, after so many reports came in one turn: only while many
+    /// come, and not for long.
+    pub fn gather(&mut self, reports: usize, now: u64) -> bool {
+        let since = self.gathers_since.take().unwrap_or(now);
+        let is_waiting = reports >= TOGETHER && now - since < GATHER_NS;
+        self.gathers_since = is_waiting.then_some(since);
+        is_waiting
     }
 
     /// How many there are that were not sent away.

@@ -9,7 +9,7 @@ use super::count::Counts;
 use super::outbox::Outbox;
 use super::promises::Promises;
 use super::session::Sessions;
-use super::user::{Users, account_of};
+use super::user::{SentAt, Users, account_of};
 use super::{Gateway, LISTENER};
 use crate::agent::say;
 use crate::attach::attach;
@@ -57,7 +57,7 @@ fn read_reports(reports: &mut RecordedConsumer, users: &mut Users, records: &mut
             let Some(kept) = record.payload.first_chunk().map(KeptReport::decode) else { continue };
             answered = answered.max(kept.command_sequence);
             if let Some(index) = users.of_account(account_of(&kept.report)) {
-                users.get(index).learn(record.sequence, &kept.report);
+                users.get(index).learn(record.sequence, kept.command_sequence, &kept.report);
             }
         }
         count += polled.count as u64;
@@ -88,8 +88,7 @@ fn read_orders(region: &Region, answered: u64, users: &mut Users, records: &mut 
                 _ => continue,
             };
             if let Some(index) = users.of_account(account) {
-                let user = users.get(index);
-                user.sent_id = user.sent_id.max(id);
+                users.get(index).sends(id, SentAt::Orders(record.sequence));
             }
         }
     }

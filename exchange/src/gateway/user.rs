@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::hint::black_box;
 use tailrace_core::book::message::ExecutionReport;
 use tailrace_core::book::session::Login;
-use tailrace_core::book::{EXEC_ACCEPTED, EXEC_MASS_CANCEL_DONE, EXEC_REPLACED};
+use tailrace_core::book::{EXEC_ACCEPTED, EXEC_MASS_CANCEL_DONE, EXEC_REJECTED, EXEC_REPLACED};
 
 const SECOND_NS: u64 = 1_000_000_000;
 
@@ -43,6 +43,15 @@ impl Allowance {
     }
 }
 
+/// Where a command is that was passed on.
+#[derive(Debug, Clone, Copy)]
+pub enum SentAt {
+    /// In `orders`, with this global sequence.
+    Orders(u64),
+    /// The so-maniest that was put into the outbox of this gateway.
+    Outbox(u64),
+}
+
 /// A user and his account.
 #[derive(Debug)]
 pub struct User {
@@ -54,8 +63,12 @@ pub struct User {
     allowance: Allowance,
     /// The last id that counts as used.
     pub last_id: u64,
-    /// The highest id that was passed on; it may still be on its way, or have been rejected.
-    pub sent_id: u64,
+    /// The highest id that was passed on; as long as it has no answer, nobody knows whether it is used.
+    sent_id: u64,
+    /// Where the last command with a new id is.
+    sent_at: SentAt,
+    /// Global sequence of the last command of his that was answered; those before it were, too.
+    answered: u64,
     /// The sequence of the next report.
     pub next_report: u64,
     /// The oldest report there is; 0: none yet.
@@ -76,6 +89,8 @@ impl User {
             allowance: Allowance::new(messages_per_second),
             last_id: 0,
             sent_id: 0,
+            sent_at: SentAt::Orders(0),
+            answered: 0,
             next_report: 1,
             first_report: 0,
             trail: Trail::default(),
@@ -89,9 +104,29 @@ impl User {
         self.allowance.take(now_ns)
     }
 
-    /// Learns from a report of his account, which stands at `place` in the log.
+    /// A command with this new id was passed on.
     #[inline(always)]
-    pub fn learn(&mut self, place: u64, report: &[u8; ExecutionReport::SIZE]) {
+    pub fn sends(&mut self, id: u64, sent_at: SentAt) {
+        self.sent_id = self.sent_id.max(id);
+        self.sent_at = sent_at;
+    }
+
+    /// The highest id that is used, or may be: of a command that has no answer yet. So many commands are in `orders`, the
+    /// last one with this global sequence.
+    pub fn last_id_for_login(&self, written: u64, last: u64) -> u64 {
+        let is_answered = match self.sent_at {
+            SentAt::Orders(sequence) => sequence <= self.answered,
+            SentAt::Outbox(ticket) => ticket <= written && last.wrapping_sub(written - ticket) <= self.answered,
+        };
+        if is_answered { self.last_id } else { self.last_id.max(self.sent_id) }
+    }
+
+    /// Learns from a report of his account on the command with this global sequence; it stands at `place` in the log.
+    #[inline(always)]
+    pub fn learn(&mut self, place: u64, command: u64, report: &[u8; ExecutionReport::SIZE]) {
+        if report[1] == EXEC_REJECTED || answers(report) {
+            self.answered = command;
+        }
         self.trail.note(place, self.next_report, self.last_id);
         let sequence = word(report, 8);
         if sequence == 0 {

@@ -46,13 +46,6 @@ use tailrace_core::ring::step;
 /// Commands after which what is staged is published, though there are more.
 const TOGETHER: usize = 32;
 
-/// Messages of each stream that are recorded in a turn without commands: few, for the next command must not wait, and as
-/// many as a log stores without a system call.
-const IDLE_SLOTS: usize = 32;
-
-/// Turns without commands after which fewer than half of that are recorded, too.
-const IDLE_TURNS: u32 = 16;
-
 /// Turns without anything after which it looks whether logs and region are still in order.
 const LOOK_AFTER: u32 = 4_096;
 
@@ -265,21 +258,6 @@ impl Matcher {
         self.service.end(begun, matched);
         Ok(matched)
     }
-
-    /// Records outputs, a few when there is nothing else to do, more when their rings fill up.
-    #[inline]
-    fn record(&mut self, is_idle: bool) -> Result<usize> {
-        let least = if self.idle_turns < IDLE_TURNS { IDLE_SLOTS as u64 / 2 } else { 1 };
-        let mut recorded = 0;
-        for outlet in [&mut self.streams.reports, &mut self.streams.market] {
-            if is_idle && outlet.lag() >= least {
-                recorded += outlet.record(IDLE_SLOTS)?;
-            } else if outlet.lag() > outlet.capacity() / 4 {
-                recorded += outlet.record(usize::MAX)?;
-            }
-        }
-        Ok(recorded as usize)
-    }
 }
 
 /// Opens the streams, when the kernel has buried the matcher before.
@@ -336,7 +314,8 @@ impl Agent for Matcher {
             worked += self.take()?;
         }
         self.idle_turns = if worked == 0 { self.idle_turns.wrapping_add(1) } else { 0 };
-        worked += self.record(worked == 0)?;
+        let Streams { reports, market, .. } = &mut self.streams;
+        worked += reports.keep_up(worked, self.idle_turns)? + market.keep_up(worked, self.idle_turns)?;
         if self.idle_turns % LOOK_AFTER == LOOK_AFTER - 1 {
             self.look_after()?;
             if self.streams.orders.lag() > 0 && !self.is_full {

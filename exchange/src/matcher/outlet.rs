@@ -21,6 +21,16 @@ use tailrace_core::ring::step;
 /// A look at what a dead writer has left.
 const MENDING: Duration = Duration::from_millis(20);
 
+/// Messages that are recorded in a turn without commands: few, for the next command must not wait, and as many as a log
+/// stores without a system call.
+const IDLE_SLOTS: usize = 32;
+
+/// Turns without commands after which fewer than half of that are recorded, too.
+const IDLE_TURNS: u32 = 16;
+
+/// Messages that are recorded for each thing that a turn has done, when the ring begins to fill up: more than it says.
+const KEEPING_UP: usize = 3;
+
 /// Messages that can be staged.
 pub const STAGED: usize = 4_096;
 const MASK: usize = STAGED - 1;
@@ -227,6 +237,28 @@ impl Outlet {
         Ok(if self.is_full { 0 } else { slots })
     }
 
+    /// Records a little between two turns, and says how much. `worked` is what the turn has done, and `idle_turns` counts
+    /// those in a row that did nothing. Without work it is a few messages; with work nothing, until the ring begins to fill
+    /// up, and then as much as keeps it from that: what is recorded at once, the next command waits for.
+    ///
+    /// # Errors
+    /// As [`Self::record`].
+    #[inline]
+    pub fn keep_up(&mut self, worked: usize, idle_turns: u32) -> Result<usize> {
+        let lag = self.lag();
+        let most = if worked == 0 {
+            let least = if idle_turns < IDLE_TURNS { IDLE_SLOTS as u64 / 2 } else { 1 };
+            if lag >= least { IDLE_SLOTS } else { 0 }
+        } else if lag > self.capacity / 2 {
+            usize::MAX
+        } else if lag > self.capacity / 4 {
+            IDLE_SLOTS.max(KEEPING_UP * worked)
+        } else {
+            0
+        };
+        Ok(if most == 0 { 0 } else { self.record(most)? as usize })
+    }
+
     /// Waits until what a dead writer has left half written is mended; false: it is too late.
     ///
     /// # Errors
@@ -240,11 +272,6 @@ impl Outlet {
     #[inline]
     pub fn lag(&self) -> u64 {
         self.clerk.lag()
-    }
-
-    /// Slots of the ring.
-    pub fn capacity(&self) -> u64 {
-        self.capacity
     }
 
     /// Whether it waits for a disk that is full.

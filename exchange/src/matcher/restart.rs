@@ -5,6 +5,9 @@
 //! after their last record is published. So nothing is said twice, nothing is missing, and a book that would not be the
 //! one it was is noticed before anybody hears of it.
 //!
+//! Of the journal it takes what comes after the snapshot, and the record that the snapshot ends with. What was removed from
+//! the logs of the outputs was said, so it is not said again; it is not compared either.
+//!
 //! What was said of commands that the journal does not have cannot be taken back: a machine that dies may lose the end
 //! of a journal that was not synced (levels `memory` and `written`) and keep what was said of it. Then nothing starts.
 
@@ -14,7 +17,7 @@ use crate::agent::say;
 use crate::config::{Config, Role};
 use crate::output::{Origin, Sink};
 use crate::replica::{EVENTS, Entry, Replica};
-use crate::snapshot::file;
+use crate::snapshot::{file, guard};
 use serde_json::json;
 use tailrace_core::book::market::MARKET_LAST;
 use tailrace_core::book::record::KeptReport;
@@ -31,6 +34,8 @@ struct Heard {
     last: u64,
     /// Where the number of a record stands in it.
     number_at: usize,
+    /// The number of the first record that is kept; those below were removed.
+    first_number: u64,
     is_at_end: bool,
 }
 
@@ -39,7 +44,13 @@ impl Heard {
     fn open(what: &'static str, outlet: &Outlet, number_at: usize) -> Result<Self> {
         let reader = LogReader::open(outlet.log().path(), &ReadOptions { from: From::Oldest, is_durable_only: false })?;
         let last = outlet.log().written_sequence();
-        Ok(Self { what, reader, last, number_at, is_at_end: false })
+        let mut heard = Self { what, reader, last, number_at, first_number: 0, is_at_end: false };
+        let first = heard.reader.first_sequence()?;
+        if first > 1 {
+            heard.reader.seek(From::Sequence(first))?;
+            heard.first_number = heard.next_number()?.map_or(0, |(number, _)| number);
+        }
+        Ok(heard)
     }
 
     /// The number of the last record; 0: there is none.
@@ -86,8 +97,7 @@ impl Heard {
                 continue;
             }
             let sequence = frame.header.sequence;
-            let number = frame.payload.get(at..at + 8).and_then(|word| word.try_into().ok()).map(u64::from_le_bytes);
-            let Some(number) = number else {
+            let Some(number) = number_in(frame.payload, at) else {
                 return Err(Error::new(
                     Code::CORRUPT,
                     format!("record {sequence} of {what} is none of the exchange's"),
@@ -101,6 +111,9 @@ impl Heard {
     /// Whether that was said already, exactly so; false: nothing more was said.
     fn has_heard(&mut self, bytes: &[u8], origin: Origin) -> Result<bool> {
         let what = self.what;
+        if number_in(bytes, self.number_at).is_some_and(|number| number < self.first_number) {
+            return Ok(true);
+        }
         while !self.is_at_end && self.reader.position() <= self.last {
             let Some(frame) = self.reader.next_frame()? else { break };
             if frame.header.flags & FRAME_TOMBSTONE != 0 {
@@ -133,6 +146,10 @@ impl Heard {
         );
         Err(Error::new(Code::CORRUPT, message))
     }
+}
+
+fn number_in(bytes: &[u8], at: usize) -> Option<u64> {
+    bytes.get(at..at + 8).and_then(|word| word.try_into().ok()).map(u64::from_le_bytes)
 }
 
 /// Where a replay speaks: to who compares, and from the end of what was heard on to everybody.
@@ -178,10 +195,11 @@ impl Sink for Again<'_> {
 /// Makes the book, and publishes what nobody has heard.
 ///
 /// # Errors
-/// CORRUPT: the logs contradict each other, in a sentence; ARGUMENT: the configuration is not the journal's; DISK_FULL,
-/// VERSION, IO.
+/// CORRUPT: the logs contradict each other, in a sentence; GONE: no snapshot will do, and the journal's beginning was
+/// removed; ARGUMENT: the configuration is not the journal's; DISK_FULL, VERSION, IO.
 pub fn restart(config: &Config, streams: &mut Streams) -> Result<Replica> {
     streams.orders.log().sync()?;
+    guard::begin(streams.orders.log())?;
     let options = ReadOptions { from: From::Oldest, is_durable_only: false };
     let mut journal = LogReader::open(streams.orders.log().path(), &options)?;
     let mut reports = Heard::open("reports", &streams.reports, 56)?;
@@ -242,8 +260,10 @@ fn publish(replica: &mut Replica, again: &mut Again<'_>) -> Result<()> {
 /// earlier commands has to be said again.
 fn begin(config: &Config, journal: &mut LogReader, heard: [u64; 2]) -> Result<Replica> {
     let folder = config.data.join("snapshots");
+    let mut newest = None;
     for sequence in file::sequences(&folder)? {
         let restored = file::read(&folder, sequence).and_then(|snapshot| {
+            newest.get_or_insert(sequence);
             file::check(&snapshot.head, journal)?;
             let said = [snapshot.head.report_ordinal, snapshot.head.market_sequence];
             if said[0] > heard[0] || said[1] > heard[1] {
@@ -259,19 +279,48 @@ fn begin(config: &Config, journal: &mut LogReader, heard: [u64; 2]) -> Result<Re
             }
         }
     }
-    open(journal)
+    open_without(journal, newest)
 }
 
 /// A replica of a journal's beginning.
 ///
 /// # Errors
-/// CORRUPT, VERSION: see [`Replica::open`]; GONE: the beginning was removed; IO.
+/// CORRUPT, VERSION: see [`Replica::open`]; GONE: the beginning was removed, the value is the first sequence there is; IO.
 pub fn open(journal: &mut LogReader) -> Result<Replica> {
+    let first = journal.first_sequence()?;
+    if first > 1 {
+        let message =
+            format!("commands 1 to {} were removed from the journal; it takes a snapshot to begin", first - 1);
+        return Err(Error::new(Code::GONE, message).with_value(first));
+    }
     journal.seek(From::Sequence(1))?;
     match journal.next_frame()? {
         Some(frame) => Replica::open(&Entry::of_frame(&frame)),
         None => Err(Error::new(Code::CORRUPT, "the journal does not begin with its opening")),
     }
+}
+
+/// A replica of a journal's beginning, when no snapshot would do: the newest whole one is of `newest`.
+///
+/// # Errors
+/// Those of [`open`]; GONE names the commands that are missing.
+pub fn open_without(journal: &mut LogReader, newest: Option<u64>) -> Result<Replica> {
+    open(journal).map_err(|error| match (error.code(), newest) {
+        (Code::GONE, Some(newest)) => {
+            let first = error.value();
+            let message = format!(
+                "the journal begins with command {first}, and the newest whole snapshot is of {newest}: commands {newest} \
+                 to {} are missing. Put their segments back, or a snapshot of {first} or later; nothing was changed",
+                first - 1
+            );
+            Error::new(Code::GONE, message).with_value(first)
+        }
+        (Code::GONE, None) => {
+            let message = format!("{}, and there is none that is whole; nothing was changed", error.message());
+            Error::new(Code::GONE, message).with_value(error.value())
+        }
+        _ => error,
+    })
 }
 
 /// Refuses a configuration that the journal did not begin with.

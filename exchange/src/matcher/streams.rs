@@ -23,6 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Commands that are taken at once, at most.
 pub const COMMANDS: usize = 256;
 
+/// Segments of each log that are made ahead: with one of them ready the next is made so slowly that nobody notices.
+const SPARES: u32 = 2;
+
 /// The matcher's ends of the streams.
 pub struct Streams {
     /// Where commands come from; its log is the journal.
@@ -52,7 +55,14 @@ impl Streams {
         let clerk = |stream: &str, batch_slots| {
             // Only at level wal somebody waits for the disk, and only for the journal's.
             let is_lazy = stream != "orders" || config.acknowledge != Acknowledge::Wal;
-            let log = LogOptions { is_lazy, is_mapped, segment_bytes: config.segment_bytes, ..LogOptions::default() };
+            let log = LogOptions {
+                is_lazy,
+                sync_every: Duration::from_millis(config.sync_ms),
+                is_mapped,
+                segment_bytes: config.segment_bytes,
+                spares: SPARES,
+                ..LogOptions::default()
+            };
             let (path, options) = (config.log(stream), RecorderOptions { batch_slots, log, ..options.clone() });
             let opened = match storages {
                 None => Clerk::open(&region, stream, path, &options),
@@ -74,7 +84,7 @@ impl Streams {
         Ok(streams)
     }
 
-    /// Has the next segment of each log made, which takes a second the first time: a command would wait for it.
+    /// Has the next segments of each log made, which takes a second or two the first time: a command would wait for them.
     fn prepare(&self) -> Result<()> {
         let logs = [self.orders.log(), self.reports.log(), self.market.log()];
         let prepared: Vec<_> = std::thread::scope(|scope| {
@@ -114,10 +124,11 @@ impl Streams {
     }
 }
 
-/// Whether the folder's file system keeps the storage that a file has: then its logs can be written in memory.
+/// Whether the folder's file system keeps the storage that a file has: then its logs can be written in memory. On xfs two
+/// copies of a file may share theirs until one of them is written.
 fn writes_in_place(folder: &Path) -> bool {
-    // ext4, xfs, tmpfs.
-    rustix::fs::statfs(folder).is_ok_and(|about| [0xEF53, 0x5846_5342, 0x0102_1994].contains(&about.f_type))
+    // ext4, tmpfs.
+    rustix::fs::statfs(folder).is_ok_and(|about| [0xEF53, 0x0102_1994].contains(&about.f_type))
 }
 
 fn of_stream(stream: &str, error: Error) -> Error {

@@ -7,7 +7,8 @@
 //! Messages leave once, in order, in datagrams that hold whole commands, and nobody is waited for: a receiver that
 //! misses some asks, and is answered from ring or log. A publisher has no state. One that is started anew goes on behind
 //! the newest message there is, and says at once which sequence comes next; what was written while there was none is
-//! asked for like anything else that was lost.
+//! asked for like anything else that was lost. So only the end of the whole exchange ends the session: who starts the parts
+//! says so, and a publisher that ends for any other reason just falls silent.
 //!
 //! **When a datagram leaves.** It costs microseconds, whatever it holds, so under load it is filled. It leaves when it is
 //! full; after a turn that brought nothing more; and `linger_us` after its first message at the latest. It waits only
@@ -27,6 +28,7 @@ use crate::agent::Agent;
 use crate::attach::attach;
 use crate::bell::Bell;
 use crate::config::{Config, Role};
+use crate::snapshot::file;
 use feed::Feed;
 use history::{CHUNK, CHUNK_BYTES, History};
 use packer::Packer;
@@ -37,6 +39,7 @@ use tailrace_core::book::market::{MARKET_LAST, Market};
 use tailrace_core::book::mold::{MOLD_END, session};
 use tailrace_core::book::record::Opening;
 use tailrace_core::error::{Code, Error, Result};
+use tailrace_core::log::{LogReader, ReadOptions};
 use tailrace_core::recorded::{RecordedConsumer, RecordedOptions};
 use tailrace_core::region::{From, Message, Records, Region};
 
@@ -100,6 +103,8 @@ pub struct Publisher {
     waits_since: Option<Instant>,
     /// Turns since it last looked for requests.
     unheard: u32,
+    /// The session ends with this publisher.
+    is_over: bool,
     counts: Counts,
     told: Told,
     poll: mio::Poll,
@@ -116,7 +121,7 @@ impl Publisher {
     /// TIMED_OUT: there is no exchange; IO: a socket cannot be had; those of the region.
     pub fn start(config: &Config) -> Result<Self> {
         let region = attach(config, Role::Publisher, &["orders", "market"])?;
-        let session = session(opening(&region)?.epoch);
+        let session = session(opening(config, &region)?.epoch);
         let mut history = History::open(&region)?;
         let newest = history.newest()?;
         let from = newest.map_or(From::Oldest, |newest| From::Sequence(newest.log + 1));
@@ -142,6 +147,7 @@ impl Publisher {
             sent_at: None,
             waits_since: None,
             unheard: UNHEARD_MAX,
+            is_over: false,
             counts: Counts::default(),
             told: Told::default(),
             poll,
@@ -224,15 +230,20 @@ fn pack(packer: &mut Packer, feed: &mut Feed, counts: &mut Counts, message: &Mes
     counts.messages += 1;
 }
 
-/// What the journal opened with.
-fn opening(region: &Region) -> Result<Opening> {
+/// What the journal opened with; when its beginning was removed, a snapshot knows it.
+fn opening(config: &Config, region: &Region) -> Result<Opening> {
     let options = RecordedOptions { label: "publisher".into(), from: From::Oldest, ..RecordedOptions::default() };
     let mut orders = RecordedConsumer::open(region, "orders", &options)?;
     let mut records = [0; 1 << 10];
     let polled = orders.poll_into(&mut records, 1)?;
     let opening =
         Records::new(&records[..polled.bytes]).next().and_then(|record| Opening::decode_checked(record.payload).ok());
-    opening.ok_or_else(|| Error::new(Code::CORRUPT, "the journal does not begin with its opening"))
+    if let Some(opening) = opening {
+        return Ok(opening);
+    }
+    let journal = LogReader::open(config.log("orders"), &ReadOptions::default())?;
+    let kept = file::opening(&config.data.join("snapshots"), journal.id())?;
+    kept.ok_or_else(|| Error::new(Code::CORRUPT, "the journal does not begin with its opening, and no snapshot has it"))
 }
 
 impl Agent for Publisher {
@@ -302,6 +313,10 @@ impl Agent for Publisher {
         })
     }
 
+    fn end_exchange(&mut self) {
+        self.is_over = true;
+    }
+
     fn close(&mut self) -> Result<()> {
         let mut outcome = Ok(());
         for _ in 0..LAST_TURNS_MAX {
@@ -316,9 +331,11 @@ impl Agent for Publisher {
         }
         let Self { packer, feed, .. } = self;
         packer.flush_all(&mut |datagram| feed.send(datagram));
-        let end = packer.header(MOLD_END);
-        for _ in 0..END_COPIES {
-            feed.send(&end);
+        if self.is_over {
+            let end = packer.header(MOLD_END);
+            for _ in 0..END_COPIES {
+                feed.send(&end);
+            }
         }
         self.market.close();
         outcome

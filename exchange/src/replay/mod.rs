@@ -40,7 +40,7 @@ pub fn replay(options: &ReplayOptions, out: impl Write) -> Result<Value> {
     let from_snapshot = if options.is_from_snapshot { newest(&options.directory, &mut journal, last)? } else { None };
     let mut replica = match from_snapshot {
         Some(replica) => replica,
-        None => restart::open(&mut journal)?,
+        None => restart::open(&mut journal).map_err(|error| advised(error, options.is_from_snapshot))?,
     };
     let begun = replica.sequence();
     journal.seek(From::Sequence(begun + 1))?;
@@ -65,6 +65,16 @@ pub fn replay(options: &ReplayOptions, out: impl Write) -> Result<Value> {
         "executions": counts.executions,
         "skipped": counts.skipped,
     }))
+}
+
+/// What to do when the journal's beginning was removed.
+fn advised(error: Error, has_looked: bool) -> Error {
+    let advice = match (error.code(), has_looked) {
+        (Code::GONE, false) => "; give --from-snapshot",
+        (Code::GONE, true) => ", and none that there is will do",
+        _ => return error,
+    };
+    Error::new(Code::GONE, format!("{}{advice}", error.message())).with_value(error.value())
 }
 
 fn run<S: Sink>(journal: &mut LogReader, replica: &mut Replica, last: u64, sink: &mut S) -> Result<()> {

@@ -14,6 +14,7 @@ use crate::config::{Acknowledge, Config, Role};
 use crate::output::Nobody;
 use crate::replica::{Entry, Replica};
 use crate::snapshot::file::{self, Folder, Head};
+use crate::snapshot::guard;
 use crate::snapshot::image::Image;
 use mio::Waker;
 use serde_json::json;
@@ -319,8 +320,15 @@ impl Follower {
         let length = course.replica.book().snapshot(&mut bytes).map_err(|fault| {
             Error::new(Code::INTERNAL, format!("a book between two commands gives no snapshot: {}", fault.code.text()))
         })?;
-        let folder = Arc::clone(&course.folder);
-        let write = move || folder.write(&head, &bytes[..length]).map(|_| head.journal_sequence);
+        let (folder, snapshots, journal) = (Arc::clone(&course.folder), self.snapshots.clone(), self.journal.clone());
+        let write = move || {
+            folder.write(&head, &bytes[..length])?;
+            if let Err(error) = guard::keep(&snapshots, &journal, head.journal_id) {
+                // The journal keeps more than it must then.
+                tell("unguarded", &[("why", &error.to_string())]);
+            }
+            Ok(head.journal_sequence)
+        };
         let writer = Builder::new().name("shadow-file".into()).spawn(write);
         self.filed = sequence;
         self.writer = Some(writer.map_err(|cause| Error::os(Code::IO, "starting a thread for a snapshot", cause))?);

@@ -118,6 +118,15 @@ pub fn name_of(journal_sequence: u64) -> String {
     format!("{journal_sequence:020}{SUFFIX}")
 }
 
+/// What a journal with this id opened with, as the newest whole file in `folder` says; none: there is no such file.
+///
+/// # Errors
+/// IO: the folder cannot be read.
+pub fn opening(folder: &Path, journal_id: [u8; 16]) -> Result<Option<Opening>> {
+    let heads = sequences(folder)?.into_iter().filter_map(|sequence| Some(read(folder, sequence).ok()?.head));
+    Ok(heads.filter(|head| head.journal_id == journal_id).map(|head| head.opening).next())
+}
+
 /// The journal sequences of the files in `folder`, newest first; none when there is no folder.
 ///
 /// # Errors
@@ -196,6 +205,12 @@ pub fn check(head: &Head, journal: &mut LogReader) -> Result<()> {
     if sequence > last {
         let message = format!("the snapshot of {sequence} is beyond the journal, which ends with {last}");
         return Err(Error::new(Code::GONE, message));
+    }
+    let first = journal.first_sequence()?;
+    if sequence < first {
+        let message =
+            format!("the snapshot of {sequence} needs the journal from {sequence} on, which begins with {first}");
+        return Err(Error::new(Code::GONE, message).with_value(first));
     }
     journal.seek(From::Sequence(sequence))?;
     let found = journal.next_frame()?.map(|frame| (frame.header.sequence, frame.header.timestamp_ns));

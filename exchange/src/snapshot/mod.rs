@@ -3,5 +3,6 @@
 
 pub mod client;
 pub mod file;
+pub mod guard;
 pub mod image;
 pub mod service;

@@ -7,6 +7,7 @@ use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 use tailrace_core::book::message::{MassCancel, NewOrder, SetKilled, SetLimits, SetState};
 use tailrace_core::book::{EXEC_CANCELLED, Reason};
 
@@ -103,4 +104,42 @@ fn what_makes_no_sense_is_said_and_what_is_no_frame_ends_the_line() {
     witness.end();
     gateway.stop();
     assert!(!stand.config.data.join("control.sock").exists());
+}
+
+#[test]
+fn while_orders_has_no_room_some_commands_wait_and_the_others_are_refused_by_name() {
+    const COMMANDS: usize = 5_000;
+    let stand = Stand::new(&Choices { order_slots: 64, ..Choices::default() });
+    let gateway = stand.gateway();
+    let mut operator = Operator::new(&stand);
+    let mut client = Client::log_in(gateway.address, 1);
+    stand.hold(true);
+    let frames: Vec<u8> = (1..=300).flat_map(|id| framed(&client.order(id))).collect();
+    client.send_bytes(&frames);
+    let kill = framed(&SetKilled { is_killed: 1, account: 3, ..SetKilled::BLANK }.encode());
+    // Once it is full for certain.
+    std::thread::sleep(Duration::from_millis(200));
+    let mut writing = operator.0.get_ref().try_clone().expect("another handle");
+    let writer = std::thread::spawn(move || {
+        for _ in 0..COMMANDS {
+            writing.write_all(&kill).expect("sent");
+        }
+    });
+    std::thread::sleep(Duration::from_millis(300));
+    stand.hold(false);
+    let answers: Vec<Value> = (0..COMMANDS).map(|_| operator.answer()).collect();
+    writer.join().expect("all was said");
+    let done = answers.iter().filter(|answer| answer["ok"] == true).count();
+    let refused: Vec<_> = answers.iter().filter(|answer| answer["ok"] == false).collect();
+    assert!(done >= 64 && !refused.is_empty(), "{done} were done, {} refused", refused.len());
+    for answer in refused {
+        assert_eq!(answer["code"], "ERR_BUSY", "{answer}");
+        assert!(answer["error"].as_str().is_some_and(|error| error.contains("say it again later")), "{answer}");
+    }
+    let said: Vec<u64> = answers.iter().filter_map(|answer| answer["sequence"].as_u64()).collect();
+    assert!(said.is_sorted_by(|one, next| one < next), "each has its own place in the journal");
+    let kills = stand.commands().iter().filter(|command| command[0] == SetKilled::TYPE).count();
+    assert_eq!(kills, done, "those that were done, and no others");
+    assert_eq!(client.reports(300).len(), 300);
+    assert_eq!(operator.say(&SetState::BLANK.encode())["ok"], true);
 }

@@ -5,7 +5,7 @@ use super::stand::{Choices, Part, Stand, until};
 use super::witness::Witness;
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use tailrace_core::book::message::ExecutionReport;
+use tailrace_core::book::message::{ExecutionReport, SIDE_BUY};
 use tailrace_core::book::session::Login;
 use tailrace_core::book::{EXEC_ACCEPTED, EXEC_REJECTED, REPORT_REPEAT, Reason};
 
@@ -262,5 +262,35 @@ fn a_region_that_is_made_anew_changes_nothing() {
         client.send(&order);
         let again = client.report();
         assert_eq!((again.client_order_id, again.sequence, again.flags), (700, 1_399, REPORT_REPEAT));
+    }
+}
+
+#[test]
+fn the_id_of_a_rejected_order_is_used_only_until_it_is_rejected() {
+    let stand = Stand::new(&Choices::default());
+    let mut gateway = stand.gateway_process();
+    let mut client = Client::log_in(gateway.address(), 1);
+    client.prove_alive(1);
+    for (round, is_restarted) in [false, true, false].into_iter().enumerate() {
+        // Of quantity 0, with the last id there is.
+        let order = client.limit(u64::MAX, SIDE_BUY, 100, 0);
+        let before = stand.commands().len();
+        stand.hold(true);
+        client.send(&order);
+        until("it is passed on", || stand.commands().len() == before + 1);
+        if is_restarted {
+            gateway.kill();
+            gateway = stand.gateway_process();
+        }
+        let (mut waiting, reply) = Client::with(gateway.address(), &login(1));
+        assert_eq!(reply.last_client_order_id, u64::MAX, "round {round}: nobody knows");
+        stand.hold(false);
+        let report = waiting.report();
+        assert_eq!((report.exec_type, report.reason), (EXEC_REJECTED, Reason::ZERO_QUANTITY as u8));
+        let (again, reply) = Client::with(gateway.address(), &login(1));
+        let last = round as u64 + 1;
+        assert_eq!(reply.last_client_order_id, last, "round {round}: it was never used");
+        client = again;
+        client.prove_alive(last + 1);
     }
 }

@@ -269,10 +269,10 @@ fn a_gateway_that_ends_in_good_order_takes_the_orders_with_it() {
 fn a_gateway_that_was_stopped_for_a_while_sends_nobody_away() {
     let stand = Stand::new(&Choices::default());
     let gateway = stand.gateway_process();
-    let (mut client, _) = Client::with(gateway.address(), &Login { heartbeat_ms: 100, ..login(1) });
+    let (mut client, _) = Client::with(gateway.address(), &Login { heartbeat_ms: 400, ..login(1) });
     for id in 1..=3 {
         gateway.signal(Signal::STOP);
-        for _ in 0..12 {
+        for _ in 0..30 {
             client.beat();
             std::thread::sleep(Duration::from_millis(50));
         }

@@ -8,6 +8,7 @@ mod flow;
 mod faults;
 mod levels;
 mod restarts;
+mod retention;
 mod sizes;
 #[allow(dead_code, reason = "who starts processes uses the rest of it")]
 mod stage;

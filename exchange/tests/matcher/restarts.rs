@@ -18,7 +18,7 @@ fn start_error(stage: &Stage) -> (Code, String) {
 }
 
 /// Writes a snapshot of what the matcher has.
-fn snapshot(stage: &Stage, matcher: &Matcher) {
+pub fn snapshot(stage: &Stage, matcher: &Matcher) {
     let replica = matcher.replica();
     let mut book = vec![0; replica.book().snapshot_bytes()];
     replica.book().snapshot(&mut book).expect("between two commands");

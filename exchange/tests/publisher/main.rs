@@ -3,5 +3,6 @@
 
 mod feed;
 mod floor;
+mod process;
 mod race;
 mod requests;

@@ -116,10 +116,11 @@ export class Connection {
       this.#hearing.welcomed(reply);
     } else if (type === MESSAGES.ExecutionReport.type) this.#hearing.reported(message);
     else if (type === MESSAGES.Logout.type) {
+      decodeAs('Logout', message);
       throw new TailraceError('ERR_GONE', `${this.#name} ended the session: the account has logged in elsewhere`);
     } else if (type !== MESSAGES.Heartbeat.type) {
       throw new TailraceError('ERR_CORRUPT', `${this.#name} sent a message of type ${type}, which no gateway sends`);
-    }
+    } else decodeAs('Heartbeat', message);
   }
 
   #tick(): void {

@@ -13,4 +13,5 @@ export type { ExecutionReport } from './execution-report.ts';
 export { MarketBatch, type MarketMessage, type Snapshot } from './market-batch.ts';
 export { MarketBook, type MarketOrder, type Trade } from './market-book.ts';
 export { MarketData, type MarketDataCounters, type MarketDataOptions } from './market-data.ts';
-export { OrderEntry, type OrderEntryCounters, type OrderEntryOptions } from './order-entry.ts';
+export { OrderEntry } from './order-entry.ts';
+export type { OrderEntryCounters, OrderEntryOptions } from './order-options.ts';

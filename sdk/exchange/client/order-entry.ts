@@ -5,8 +5,9 @@
  * and commands that the exchange never got are sent again, in their order and with their ids. An id is never carried out
  * twice: sent again, it is answered with the report of then, marked as a repeat. So nothing is lost or doubled:
  *
- * - Reports of an account are numbered without holes. One that is missing is ERR_CORRUPT, one that came before is dropped,
- *   and so is a repeat of one that came before.
+ * - Reports of an account are numbered without holes. One that came before is dropped, and so is a repeat of one that came
+ *   before. A hole, like anything else that cannot be, ends the connection. The next one asks for what is missing; when
+ *   several in a row bring nothing but what cannot be, that is ERR_CORRUPT.
  * - A rejection has no number. Those that were on their way when a connection broke are lost, and are had by sending
  *   their commands again, too: first the last command whose id the exchange knows. The gateway gives repeats after all
  *   that it kept, so once that one is answered, whatever has no answer yet is asked.
@@ -21,7 +22,7 @@
  * this one for good.
  */
 import { TailraceError, wrongArgument } from '../../error.ts';
-import { encodeAs, type Fields, LOGIN_CANCEL_ON_DISCONNECT, LOGIN_VERSION, REASONS } from '../../wire.ts';
+import { encodeAs, type Fields, LOGIN_VERSION, REASONS } from '../../wire.ts';
 import { type Address, addressOf } from './address.ts';
 import {
   encodeCancel,
@@ -38,72 +39,26 @@ import { ExecutionReport } from './execution-report.ts';
 import { frameOf } from './frames.ts';
 import { Inbox } from './inbox.ts';
 import { atLeast } from './numbers.ts';
+import { type Credentials, credentialsOf, type OrderEntryCounters, type OrderEntryOptions } from './order-options.ts';
 import { isDoing, type Question, Unanswered } from './unanswered.ts';
 
-/** Who trades, where, and how. */
-export interface OrderEntryOptions {
-  /** Address of the gateway, `host:port`. */
-  gateway: string;
-  /** At most 16 bytes. */
-  user: string;
-  /** Secret, at most 32 bytes. */
-  token: string | Uint8Array;
-  /** The first report wanted, which may be an old one: 1 for all there are. Default 0: only new ones. */
-  nextReport?: bigint | undefined;
-  /** Take all orders of the account away when the connection ends, however it ends; default false. */
-  cancelOnDisconnect?: boolean | undefined;
-  /** How often each side says that it is there, 100 to 60,000 ms; default 1,000. Silence for three of them is the end. */
-  heartbeatMs?: number | undefined;
-  /** Ends it: the loop throws the signal's reason. */
-  signal?: AbortSignal | undefined;
-  /** The pause before connecting again; doubled each time up to `pauseMaxMs`; default 50. */
-  pauseMs?: number | undefined;
-  /** Default 5,000. */
-  pauseMaxMs?: number | undefined;
-  /** Commands that may be without an answer before new orders find no room; default 65,536. */
-  unansweredMax?: number | undefined;
-  /** Reports that may wait for the reader; default 65,536. */
-  backlog?: number | undefined;
-}
-
-/** What has happened so far. */
-export interface OrderEntryCounters {
-  /** Commands. */
-  sent: number;
-  /** Commands that were sent again. */
-  resent: number;
-  /** Reports handed to the reader. */
-  reports: number;
-  /** Reports that had come before, or that answered what was answered. */
-  repeats: number;
-  /** Connections after the first. */
-  reconnects: number;
-}
-
-const USER_BYTES = 16;
-const TOKEN_BYTES = 32;
-const HEARTBEAT_MIN_MS = 100;
-const HEARTBEAT_MAX_MS = 60_000;
 /** How long after a refusal for its rate a command that was only asked about is asked about again. */
 const RATE_PAUSE_MS = 1_000;
-
-function padded(value: string | Uint8Array, most: number, name: string): Uint8Array {
-  const bytes = typeof value === 'string' ? Buffer.from(value) : value;
-  if (bytes instanceof Uint8Array && bytes.length > 0 && bytes.length <= most) return bytes;
-  throw wrongArgument(`${name} must have 1 to ${most} bytes`);
-}
 
 /** Commands to the exchange and reports from it. */
 export class OrderEntry implements AsyncIterable<ExecutionReport> {
   readonly #gateway: Address;
-  readonly #login: { user: Uint8Array; token: Uint8Array; flags: number; heartbeatMs: number };
+  readonly #login: Credentials;
   readonly #signal: AbortSignal | undefined;
   readonly #pauseMs: number;
   readonly #pauseMaxMs: number;
   readonly #unansweredMax: number;
   readonly #inbox: Inbox<ExecutionReport>;
   readonly #unanswered = new Unanswered();
-  readonly #counters: OrderEntryCounters = { sent: 0, resent: 0, reports: 0, repeats: 0, reconnects: 0 };
+  readonly #refusedMax: number;
+  readonly #counters: OrderEntryCounters = {
+    ...{ sent: 0, resent: 0, reports: 0, repeats: 0, reconnects: 0, refused: 0 },
+  };
   #connection: Connection | undefined;
   #isLive = false;
   #isClosing = false;
@@ -119,6 +74,8 @@ export class OrderEntry implements AsyncIterable<ExecutionReport> {
   #known: Question[] = [];
   #lastKnown: Question | undefined;
   #pauses = 0;
+  /** Connections that were refused since the last report that could be. */
+  #refused = 0;
   #timer: NodeJS.Timeout | undefined;
   #trouble: TailraceError | undefined;
   /** Who waits for the first welcome, for room, for the end. */
@@ -128,21 +85,13 @@ export class OrderEntry implements AsyncIterable<ExecutionReport> {
 
   private constructor(options: OrderEntryOptions) {
     this.#gateway = addressOf(options.gateway, 'gateway');
-    const heartbeatMs = atLeast(HEARTBEAT_MIN_MS, options.heartbeatMs ?? 1_000, 'heartbeatMs');
-    if (heartbeatMs > HEARTBEAT_MAX_MS) {
-      throw wrongArgument(`heartbeatMs is ${heartbeatMs}; give at most ${HEARTBEAT_MAX_MS}`);
-    }
-    this.#login = {
-      user: padded(options.user, USER_BYTES, 'user'),
-      token: padded(options.token, TOKEN_BYTES, 'token'),
-      flags: options.cancelOnDisconnect ? LOGIN_CANCEL_ON_DISCONNECT : 0,
-      heartbeatMs: Math.trunc(heartbeatMs),
-    };
+    this.#login = credentialsOf(options);
     this.#next = options.nextReport ?? 0n;
     this.#signal = options.signal;
     this.#pauseMs = atLeast(1, options.pauseMs ?? 50, 'pauseMs');
     this.#pauseMaxMs = atLeast(1, options.pauseMaxMs ?? 5_000, 'pauseMaxMs');
     this.#unansweredMax = atLeast(1, options.unansweredMax ?? 65_536, 'unansweredMax');
+    this.#refusedMax = atLeast(1, options.refusedMax ?? 10, 'refusedMax');
     this.#inbox = new Inbox(atLeast(1, options.backlog ?? 65_536, 'backlog'), () => this.#drained());
   }
 
@@ -180,9 +129,12 @@ export class OrderEntry implements AsyncIterable<ExecutionReport> {
   #welcomed(reply: Fields<'LoginReply'>): void {
     const { account, lastClientOrderId, nextReport } = reply;
     const isFirst = this.#opened !== undefined;
+    if (!isFirst && account !== this.#account) {
+      throw this.#final(`the user's account was ${this.#account}, and is ${account} now`);
+    }
     if (nextReport < this.#next) {
       const what = `report ${this.#next} is wanted, and for the exchange ${nextReport} is next`;
-      throw new TailraceError('ERR_CORRUPT', `${what}: it has begun anew, or forgotten some`);
+      throw this.#final(`${what}: it has begun anew, or forgotten some`);
     }
     if (nextReport > this.#next && !isFirst) {
       const what = `report ${this.#next} is wanted, and the exchange keeps those from ${nextReport} on`;
@@ -194,7 +146,8 @@ export class OrderEntry implements AsyncIterable<ExecutionReport> {
     this.#account = account;
     if (lastClientOrderId > this.#lastId) this.#lastId = lastClientOrderId;
     this.#isLive = true;
-    this.#pauses = 0;
+    // Who said what cannot be is asked less and less often, until he says something that can.
+    if (this.#refused === 0) this.#pauses = 0;
     this.#trouble = undefined;
     this.#asked.clear();
     this.#known = [];
@@ -215,12 +168,24 @@ export class OrderEntry implements AsyncIterable<ExecutionReport> {
     this.#connection?.send(question.frame);
   }
 
+  /** An error that another connection cannot help. */
+  #final(what: string): TailraceError {
+    const error = new TailraceError('ERR_CORRUPT', what);
+    this.#fail(error);
+    return error;
+  }
+
   #reported(report: ExecutionReport): void {
+    if (report.account !== this.#account) {
+      const what = `a report of account ${report.account} came, and this is account ${this.#account}`;
+      throw new TailraceError('ERR_CORRUPT', what);
+    }
     const isWanted = report.sequence === 0n ? this.#hearRejection(report) : this.#hearDone(report);
     if (!isWanted) {
       this.#counters.repeats += 1;
       return;
     }
+    this.#refused = this.#pauses = 0;
     this.#counters.reports += 1;
     this.#inbox.put(report, 1);
     if (!this.#inbox.hasRoom) this.#connection?.pause();
@@ -237,8 +202,7 @@ export class OrderEntry implements AsyncIterable<ExecutionReport> {
     }
     if (sequence < this.#next) return false;
     if (sequence > this.#next) {
-      const what = `report ${sequence} came, and ${this.#next} is missing`;
-      throw new TailraceError('ERR_CORRUPT', `${what}; begin again with nextReport: ${this.#next}n`);
+      throw new TailraceError('ERR_CORRUPT', `report ${sequence} came, and ${this.#next} is missing`);
     }
     this.#next += 1n;
     if (isDoing(report) && report.clientOrderId > this.#lastId) this.#lastId = report.clientOrderId;
@@ -280,13 +244,20 @@ export class OrderEntry implements AsyncIterable<ExecutionReport> {
       this.#left?.();
       return;
     }
-    const isFinal = error?.code === 'ERR_CORRUPT' || error?.code === 'ERR_GONE' || isRefusal(error);
-    if (isFinal || this.#opened !== undefined) {
+    if (error?.code === 'ERR_GONE' || isRefusal(error) || this.#opened !== undefined) {
       this.#fail(error);
       return;
     }
     this.#trouble = error;
-    this.#reconnect();
+    if (error?.code === 'ERR_CORRUPT' && this.#refuse()) this.#fail(nonsense(this.#refused, error));
+    else this.#reconnect();
+  }
+
+  /** What came could not be; whether that is enough. */
+  #refuse(): boolean {
+    this.#counters.refused += 1;
+    this.#refused += 1;
+    return this.#refused >= this.#refusedMax;
   }
 
   /** Connects again, after a pause, and when there is room for what will come. */
@@ -447,7 +418,7 @@ export class OrderEntry implements AsyncIterable<ExecutionReport> {
 
   /**
    * The reports, one loop at a time; leaving the loop does not end the session. It ends after `close`, and throws
-   * ERR_CORRUPT when a report is missing, ERR_GONE when another login took the account or the exchange does not keep what
+   * ERR_CORRUPT when the exchange has begun anew or only what cannot be is had from it, ERR_GONE when another login took the account or the exchange does not keep what
    * is wanted, an {@link ExchangeError} when a later login is refused, or the signal's reason.
    */
   [Symbol.asyncIterator](): AsyncIterator<ExecutionReport, undefined> {
@@ -462,6 +433,11 @@ export class OrderEntry implements AsyncIterable<ExecutionReport> {
 /** Whether the exchange will not have this user; that it has no room now passes. */
 function isRefusal(error: TailraceError | undefined): boolean {
   return error instanceof ExchangeError && REASONS[error.reason] !== REASONS.UNAVAILABLE;
+}
+
+function nonsense(count: number, cause: TailraceError): TailraceError {
+  const what = `${count} connections in a row brought what cannot be, the last one: ${cause.message}`;
+  return new TailraceError('ERR_CORRUPT', what, { cause });
 }
 
 function closed(): TailraceError {

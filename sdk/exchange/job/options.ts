@@ -1,11 +1,8 @@
 /**
  * Options: what can be said after `npm start --`, checked before anything is started.
  */
-import { resolve } from 'node:path';
-import { parseArgs } from 'node:util';
-import { OptionError } from '../../pipeline/options.ts';
-
-export { OptionError };
+import { OptionError } from '../../crew/mistakes.ts';
+import { bounded, located, parsed } from '../../crew/words.ts';
 
 const LEVELS = ['memory', 'written', 'wal'] as const;
 
@@ -66,12 +63,21 @@ npm start -- pipeline [options]           the market-data pipeline over queues, 
  * @throws OptionError when one is wrong.
  */
 export function parseOptions(args: readonly string[]): Options | undefined {
-  let values: ReturnType<typeof parse>;
-  try {
-    values = parse(args);
-  } catch (cause) {
-    throw new OptionError(`${(cause as Error).message.split('. ')[0]}. See npm start -- --help`, { cause });
-  }
+  const values = parsed(args, {
+    input: { type: 'string' },
+    rate: { type: 'string', default: '20000' },
+    accounts: { type: 'string', default: '4' },
+    acknowledge: { type: 'string', default: 'written' },
+    for: { type: 'string' },
+    json: { type: 'boolean', default: false },
+    chaos: { type: 'boolean', default: false },
+    seed: { type: 'string', default: '1' },
+    data: { type: 'string' },
+    resume: { type: 'boolean', default: false },
+    kernel: { type: 'string' },
+    dir: { type: 'string', default: '/dev/shm' },
+    help: { type: 'boolean', short: 'h', default: false },
+  });
   if (values.help) return undefined;
   if (values.resume && values.data === undefined) {
     throw new OptionError('--resume needs --data, the folder in which the exchange lies');
@@ -82,48 +88,16 @@ export function parseOptions(args: readonly string[]): Options | undefined {
   }
   return {
     input: located(values.input),
-    rate: number('--rate', values.rate, 1, 1_000_000),
-    accounts: Math.floor(number('--accounts', values.accounts, 2, 100)),
+    rate: bounded('--rate', values.rate, 1, 1_000_000),
+    accounts: Math.floor(bounded('--accounts', values.accounts, 2, 100)),
     acknowledge,
-    seconds: values.for === undefined ? undefined : number('--for', values.for, 0.1, 1_000_000),
+    seconds: values.for === undefined ? undefined : bounded('--for', values.for, 0.1, 1_000_000),
     isJson: values.json,
     isChaos: values.chaos,
-    seed: Math.floor(number('--seed', values.seed, 0, 2 ** 32 - 1)),
+    seed: Math.floor(bounded('--seed', values.seed, 0, 2 ** 32 - 1)),
     dir: values.dir,
     data: located(values.data),
     isResumed: values.resume,
     kernel: located(values.kernel),
   };
-}
-
-/** npm runs scripts in the package's folder; people mean the one they are in. */
-function located(path: string | undefined): string | undefined {
-  return path === undefined ? undefined : resolve(process.env.INIT_CWD ?? process.cwd(), path);
-}
-
-function parse(args: readonly string[]) {
-  return parseArgs({
-    args: [...args],
-    options: {
-      input: { type: 'string' },
-      rate: { type: 'string', default: '20000' },
-      accounts: { type: 'string', default: '4' },
-      acknowledge: { type: 'string', default: 'written' },
-      for: { type: 'string' },
-      json: { type: 'boolean', default: false },
-      chaos: { type: 'boolean', default: false },
-      seed: { type: 'string', default: '1' },
-      data: { type: 'string' },
-      resume: { type: 'boolean', default: false },
-      kernel: { type: 'string' },
-      dir: { type: 'string', default: '/dev/shm' },
-      help: { type: 'boolean', short: 'h', default: false },
-    },
-  }).values;
-}
-
-function number(name: string, text: string, lowest: number, highest: number): number {
-  const value = text.trim() === '' ? Number.NaN : Number(text);
-  if (value >= lowest && value <= highest) return value;
-  throw new OptionError(`${name} is "${text}"; give a number from ${lowest} to ${highest}`);
 }

@@ -5,14 +5,14 @@
  *     run.json        the token of the demonstration's users, and what the flow is made of
  */
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { makeDirectory } from '../../directory.ts';
+import { Folder, type Made } from '../../crew/folder.ts';
 import { kernel, wireStruct } from '../../index.ts';
 import { type ExchangeConfig, tokenHash } from '../config.ts';
-import { OptionError, type Options } from './options.ts';
+import type { Options } from './options.ts';
 import { LEFTOVERS } from './posts.ts';
 
 const HOST = '127.0.0.1';
@@ -21,8 +21,8 @@ const SNAPSHOT_EVERY = 100_000;
 const SEGMENT_BYTES = 16 << 20;
 const SLOTS = { orders: 8_192, reports: 16_384, market: 16_384 };
 
-interface Made {
-  version: 1;
+/** What a run is made of. */
+interface Trade extends Made {
   token: string;
   accounts: number;
   seed: number;
@@ -39,18 +39,16 @@ export interface Addresses {
 
 /** The folder of one run. */
 export class Place {
-  readonly dir: string;
+  readonly folder: Folder;
   readonly region: string;
   readonly addresses: Addresses;
   readonly token: string;
-  #isTemporary: boolean;
 
-  private constructor(dir: string, region: string, addresses: Addresses, token: string, isTemporary: boolean) {
-    this.dir = dir;
+  private constructor(folder: Folder, region: string, addresses: Addresses, token: string) {
+    this.folder = folder;
     this.region = region;
     this.addresses = addresses;
     this.token = token;
-    this.#isTemporary = isTemporary;
   }
 
   /**
@@ -59,15 +57,20 @@ export class Place {
    * @throws OptionError when there is a run in it, or none.
    */
   static async open(options: Options): Promise<{ place: Place; options: Options }> {
-    const dir = options.data === undefined ? LEFTOVERS.dataPath(process.pid) : resolve(options.data);
-    const made = options.isResumed ? readMade(join(dir, 'run.json')) : newRun(dir, options);
+    const folder = folderOf(options);
+    if (!options.isResumed) folder.write(newTrade(options));
+    const { token, accounts, seed, input } = folder.read<Trade>((trade) => Number.isSafeInteger(trade.accounts));
     const region = LEFTOVERS.regionPath(options.dir, process.pid);
     const [gateway, feed, requests, snapshots] = (await freePorts(4)).map((port) => `${HOST}:${port}`) as string[];
     const addresses = { gateway: gateway!, feed: feed!, requests: requests!, snapshots: snapshots! };
-    const place = new Place(dir, region, addresses, made.token, options.data === undefined);
-    const { accounts, seed, input } = made;
+    const place = new Place(folder, region, addresses, token);
     place.#writeConfig({ ...options, accounts });
     return { place, options: { ...options, accounts, seed, input } };
+  }
+
+  /** Where it is. */
+  get dir(): string {
+    return this.folder.dir;
   }
 
   /** The exchange's config. */
@@ -109,56 +112,15 @@ export class Place {
     };
     writeFileSync(this.config, `${JSON.stringify(config, undefined, 2)}\n`, { mode: 0o600 });
   }
-
-  /** Removes a folder that nobody has asked to keep. */
-  remove(): void {
-    if (this.#isTemporary) rmSync(this.dir, { recursive: true, force: true, maxRetries: 3 });
-  }
-
-  /** Keeps the folder, for people who want to find out what went wrong; where it is then. */
-  keep(): string {
-    if (!this.#isTemporary || !existsSync(this.dir)) return this.dir;
-    this.#isTemporary = false;
-    const kept = `${this.dir}.kept`;
-    rmSync(kept, { recursive: true, force: true });
-    renameSync(this.dir, kept);
-    return kept;
-  }
 }
 
-function newRun(dir: string, options: Options): Made {
-  if (options.data === undefined) {
-    // Of a run that had the same number, long ago.
-    rmSync(dir, { recursive: true, force: true });
-    mkdirSync(dir, { mode: 0o700 });
-  } else {
-    makeEmpty(dir);
-  }
-  const { accounts, seed, input } = options;
-  const made: Made = { version: 1, token: randomBytes(16).toString('hex'), accounts, seed, input };
-  writeFileSync(join(dir, 'run.json'), `${JSON.stringify(made)}\n`, { flush: true, mode: 0o600 });
-  return made;
+function folderOf({ data, isResumed }: Options): Folder {
+  if (data === undefined) return Folder.temporary(LEFTOVERS.dataPath(process.pid));
+  return isResumed ? Folder.resume(resolve(data)) : Folder.begin(resolve(data));
 }
 
-function makeEmpty(dir: string): void {
-  try {
-    makeDirectory(dir, 0o700);
-  } catch (cause) {
-    throw new OptionError(`--data ${dir} cannot be made: ${(cause as Error).message}`, { cause });
-  }
-  if (readdirSync(dir).length > 0) {
-    throw new OptionError(`--data ${dir} is not empty; --resume goes on with the exchange in it, or name another one`);
-  }
-}
-
-function readMade(file: string): Made {
-  try {
-    const made = JSON.parse(readFileSync(file, 'utf8')) as Made;
-    if (made.version === 1 && Number.isSafeInteger(made.accounts)) return made;
-  } catch (cause) {
-    throw new OptionError(`there is no exchange to resume: ${(cause as Error).message}`, { cause });
-  }
-  throw new OptionError(`${file} is not of this version of the exchange`);
+function newTrade({ accounts, seed, input }: Options): Trade {
+  return { version: 1, token: randomBytes(16).toString('hex'), accounts, seed, input };
 }
 
 /** Ports that nobody uses; the parts keep theirs when they are started again, so they cannot take any. */

@@ -24,7 +24,7 @@ import { MESSAGES } from '../../wire.ts';
 import { addressOf } from '../client/address.ts';
 import { fetchSnapshot } from '../client/snapshot.ts';
 import type { Role } from '../config.ts';
-import { type PartLine, postOf } from '../parts.ts';
+import { END, type PartLine, postOf } from '../parts.ts';
 import { program } from '../program.ts';
 import { audit, type LogFindings, testimoniesOf } from './audit.ts';
 import type { Options } from './options.ts';
@@ -266,7 +266,7 @@ export class Run {
 
   /** Closes the exchange, the way orders go; says what the matcher knew at its end. */
   async #close(): Promise<Hashes | undefined> {
-    for (const role of ['gateway', 'matcher', 'publisher', 'shadow']) await this.#leave(role);
+    for (const role of ['gateway', 'matcher', 'publisher', 'shadow']) await this.#leave(role, END);
     const closed = this.#parts.get('matcher');
     if (closed?.report !== 'closed') return undefined;
     const of = this.#numbers('matcher');
@@ -278,9 +278,9 @@ export class Run {
     };
   }
 
-  async #leave(name: string): Promise<void> {
+  async #leave(name: string, word?: string): Promise<void> {
     await Promise.all(
-      this.crew.members.filter((member) => member.name === name).map((member) => this.crew.dismiss(member)),
+      this.crew.members.filter((member) => member.name === name).map((member) => this.crew.dismiss(member, word)),
     );
   }
 

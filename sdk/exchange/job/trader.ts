@@ -4,7 +4,8 @@
 
 import { EXEC_ACCEPTED, EXEC_CANCELLED, EXEC_FILL, EXEC_REJECTED, EXEC_REPLACED } from '../../wire.ts';
 import type { ExecutionReport } from '../client/execution-report.ts';
-import { OrderEntry, type OrderEntryOptions } from '../client/order-entry.ts';
+import { OrderEntry } from '../client/order-entry.ts';
+import type { OrderEntryOptions } from '../client/order-options.ts';
 import { chained, type Testimony } from './chain.ts';
 import type { Action } from './orders.ts';
 

@@ -1,14 +1,8 @@
 /**
- * Page: the trials that run in a page, each a function that the test calls there, with an answer that it judges.
+ * Page: trials with workers, frames and tabs, each a function that the test calls in a page, with an answer that it judges.
  */
-import { Book, backend, type Consumer, mold, now, Region, ready, wire } from '../../../sdk/browser.ts';
-import { type Caller, type Given, indexOf, messageOf } from './given.ts';
-
-/** What is used of a Worker, or of a frame with another page. */
-interface Thread extends Caller {
-  terminate(): void;
-  onmessage: ((event: { data: unknown }) => void) | null;
-}
+import { type Consumer, Region, ready } from '../../../sdk/browser.ts';
+import { type Caller, type Given, indexOf, messageOf, newWorker, type Stopping, type Worker } from './given.ts';
 
 interface Frame {
   src: string;
@@ -23,8 +17,11 @@ interface Document {
 }
 
 interface Around {
-  Worker: new (address: string, options: { type: 'module' }) => Thread;
   document: Document;
+  navigator: { locks: { query(): Promise<{ held: { name: string }[] }> } };
+  open(address: string): Caller;
+  /** The test closes the tab that was opened last. */
+  closeTab(): Promise<void>;
   addEventListener(name: 'message', hear: (event: { data: unknown; source: unknown }) => void): void;
   trials: Record<string, (...given: never[]) => Promise<unknown>>;
 }
@@ -40,8 +37,8 @@ function said(wanted: string, hear: (call: (words: unknown) => void) => void): P
   });
 }
 
-async function startWorker(region: Region, does: Given['does']): Promise<Thread> {
-  const worker = new around.Worker('/dist/thread.js', { type: 'module' });
+async function startWorker(region: Region, does: 'echo' | 'hold'): Promise<Worker> {
+  const worker = newWorker('thread');
   const told = said(does === 'echo' ? 'echoing' : 'holding', (call) => {
     worker.onmessage = ({ data }) => call(data);
   });
@@ -57,18 +54,48 @@ async function startPage(region: Region): Promise<Frame> {
   const loaded = new Promise<void>((resolve) => {
     frame.onload = resolve;
   });
-  frame.src = '/other.html';
+  frame.src = './other.html';
   around.document.body.append(frame);
   await loaded;
-  const told = said('holding', (call) =>
-    around.addEventListener('message', ({ data, source }) => {
-      if (source === frame.contentWindow) call(data);
-    }),
-  );
+  const told = saidBy(frame.contentWindow, 'holding');
   const given: Given = { shared: region.share(frame), does: 'hold' };
   frame.contentWindow.postMessage(given);
   await told;
   return frame;
+}
+
+function saidBy(caller: Caller, wanted: string): Promise<void> {
+  return said(wanted, (call) =>
+    around.addEventListener('message', ({ data, source }) => {
+      if (source === caller) call(data);
+    }),
+  );
+}
+
+/** Another page, in a tab of its own. */
+async function openTab(): Promise<Caller> {
+  const tab = around.open('./other.html');
+  await saidBy(tab, 'here');
+  return tab;
+}
+
+async function startTab(region: Region): Promise<Caller> {
+  const tab = await openTab();
+  const told = saidBy(tab, 'holding');
+  const given: Given = { shared: region.share(tab), does: 'hold' };
+  tab.postMessage(given);
+  await told;
+  return tab;
+}
+
+type Other = 'worker' | 'page' | 'tab';
+const starts = { worker: (region: Region) => startWorker(region, 'hold'), page: startPage, tab: startTab };
+
+/** Ends a worker, or another page; it has not ended when this has. */
+async function stop(other: Worker | Frame | Caller): Promise<void> {
+  if ('terminate' in other) other.terminate();
+  else if ('contentWindow' in other) other.remove();
+  else await around.closeTab();
 }
 
 function regionOf(): Region {
@@ -127,18 +154,17 @@ async function textsOf(consumer: Consumer, count: number): Promise<[number, bool
 }
 
 /** A worker, or another page, ends in the middle: with five claimed messages, writing to a stream. The rest goes on. */
-async function end(what: 'worker' | 'page', delayMs: number): Promise<object> {
+async function end(what: Other, delayMs: number): Promise<object> {
   await ready();
   using region = regionOf();
   using noise = region.openConsumer('noise', { signal: AbortSignal.timeout(PATIENCE_MS) });
   using producer = region.openProducer('there');
   producer.writeBatch(Array.from({ length: 9 }, (_, index) => messageOf(index, 64)));
-  const thread = await (what === 'worker' ? startWorker(region, 'hold') : startPage(region));
+  const thread = await starts[what](region);
   using consumer = region.openConsumer('there', { signal: AbortSignal.timeout(PATIENCE_MS) });
   const before = await textsOf(consumer, 4);
   await new Promise((resolve) => setTimeout(resolve, delayMs));
-  if ('terminate' in thread) thread.terminate();
-  else thread.remove();
+  await stop(thread);
   const buried = await region.ended(thread);
   const after = await textsOf(consumer, 5);
   const helper = await startWorker(region, 'echo');
@@ -156,93 +182,62 @@ async function end(what: 'worker' | 'page', delayMs: number): Promise<object> {
   return { before, buried, after, echoed, heard, corrupt: Number(corrupt) };
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: the files are data, and each trial says what it expects of them
-async function read(name: string): Promise<any> {
-  return (await fetch(`/vectors/${name}.json`)).json();
+type Stopped = 'worker' | 'nested' | 'tab';
+
+/** Starts a worker of this page, of a worker or of a tab, which stops in the middle of a call; whoever is to be ended. */
+async function startStopped(region: Region, what: Stopped, told: Omit<Stopping, 'shared'>): Promise<Worker | Caller> {
+  if (what === 'tab') {
+    const tab = await openTab();
+    const stopped = saidBy(tab, 'stopped');
+    const given: Given = { shared: region.share(tab), does: 'host', inner: told };
+    tab.postMessage(given);
+    await stopped;
+    return tab;
+  }
+  const worker = newWorker(what === 'worker' ? 'stopped' : 'thread');
+  const stopped = said('stopped', (call) => {
+    worker.onmessage = ({ data }) => call(data);
+  });
+  const shared = region.share(worker);
+  const given: Stopping | Given = what === 'worker' ? { ...told, shared } : { shared, does: 'host', inner: told };
+  worker.postMessage(given);
+  await stopped;
+  return worker;
 }
 
-/** The stream of the vector: hash of the events and of the state after each part. */
-async function book(): Promise<unknown> {
+/** A worker ends in the middle of a call. The rest goes on. */
+async function stopped(what: Stopped, step: string, does: Stopping['does']): Promise<object> {
   await ready();
-  const vector = await read('book');
-  const { slot_count: slotCount, account_count: accountCount, band_ticks: bandTicks } = vector.config;
-  using book = new Book({ slotCount, accountCount, bandTicks });
-  const size = wire.MESSAGES.StampedCommand.size;
-  const said: unknown[] = [];
-  let [hash, events, first] = [0xcbf29ce484222325n, 0, 0];
-  for (const { commands } of vector.after) {
-    const bytes = new Uint8Array((commands - first) * size);
-    const view = new DataView(bytes.buffer);
-    for (let index = first; index < commands; index += 1) {
-      const at = (index - first) * size;
-      view.setBigUint64(at, BigInt(index + 1), true);
-      view.setBigUint64(at + 8, BigInt(index + 1) * 1_000n, true);
-      bytes.set(bytesOf(vector.commands[index]), at + 16);
-    }
-    first = commands;
-    const batch = book.apply(bytes);
-    const words = new BigUint64Array(batch.bytes.buffer, batch.bytes.byteOffset, batch.bytes.length / 8);
-    for (const word of words) {
-      const mixed = BigInt.asUintN(64, (hash ^ word) * 0x9e3779b97f4a7c15n);
-      hash = mixed ^ (mixed >> 32n);
-    }
-    events += batch.length;
-    const [events_hash, state_hash] = [String(hash), String(book.stateHash)];
-    said.push({ commands, events, events_hash, orders: book.orderCount, state_hash });
-  }
-  return said;
+  using region = regionOf();
+  using producer = region.openProducer('there');
+  producer.writeBatch(Array.from({ length: 9 }, (_, index) => messageOf(index, 64)));
+  const other = await startStopped(region, what, { step, does });
+  await stop(other);
+  const buried = await region.ended(other);
+  using late = region.openProducer('there');
+  late.write(messageOf(9, 64));
+  using consumer = region.openConsumer('there', { signal: AbortSignal.timeout(PATIENCE_MS) });
+  const read = await textsOf(consumer, 10);
+  region.unblock();
+  return { buried, read, left: region.stats().participants.length };
 }
 
-function bytesOf(hex: string): Uint8Array {
-  return Uint8Array.from(hex.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
-}
+/** What is left running. */
+const left: unknown[] = [];
 
-/** The bytes of messages and datagrams of the vectors that are read and written again as they were. */
-async function bytes(): Promise<unknown> {
-  const [messages, datagrams] = [await read('wire'), await read('mold')];
-  const differing: string[] = [];
-  const compare = (why: string, wanted: string, seen: Uint8Array) => {
-    const digits = Array.from(seen, (byte) => byte.toString(16).padStart(2, '0')).join('');
-    if (digits !== wanted) differing.push(why);
-  };
-  for (const { message, bytes: wanted } of messages.messages) {
-    compare(message, wanted, wire.encodeAs(message, wire.decodeAs(message, bytesOf(wanted)) as never));
-  }
-  for (const { why, bytes: wanted, count } of datagrams.datagrams) {
-    const { session, sequence, messages: found } = mold.decodeMold(bytesOf(wanted));
-    const isHeader = count === mold.MOLD_HEARTBEAT || count === mold.MOLD_END;
-    const written = isHeader
-      ? mold.encodeMoldRequest(session, sequence, count)
-      : mold.encodeMold(session, sequence, [...found]);
-    compare(why, wanted, written);
-  }
-  return { differing, count: messages.messages.length + datagrams.datagrams.length };
-}
-
-/** What the package says of itself, and what it refuses. */
-async function self(): Promise<object> {
-  let refused: unknown;
-  try {
-    Region.memory();
-  } catch (error) {
-    refused = (error as Error).message;
-  }
+/** Starts a worker and a tab that hold messages and write, and leaves them. */
+async function leave(): Promise<void> {
   await ready();
-  using region = Region.memory({ limitBytes: 2 << 20, threads: 1 });
-  region.createChannel('c');
-  using producer = region.openProducer('c');
-  using consumer = region.openConsumer('c');
-  const before = now();
-  producer.write(new TextEncoder().encode('größe · 大きさ · 🜁'), { type: 7 });
-  const [message] = consumer.poll();
-  const isNow = message !== undefined && message.timestamp >= before && message.timestamp <= now();
-  let files: unknown;
-  try {
-    Region.create('/a/file');
-  } catch (error) {
-    files = (error as { code?: string }).code;
-  }
-  return { refused, name: backend().name, text: message?.text(), type: message?.type, isNow, files };
+  const region = regionOf();
+  using producer = region.openProducer('there');
+  producer.writeBatch(Array.from({ length: 10 }, (_, index) => messageOf(index, 64)));
+  left.push(region, await startWorker(region, 'hold'), await startTab(region));
 }
 
-around.trials = { ...around.trials, messages, end, book, bytes, self } as Around['trials'];
+/** How many threads of any page of this origin live. */
+async function lifelines(): Promise<number> {
+  const { held } = await around.navigator.locks.query();
+  return held.filter(({ name }) => name.startsWith('tailrace ')).length;
+}
+
+around.trials = { ...around.trials, messages, end, stopped, leave, lifelines } as Around['trials'];

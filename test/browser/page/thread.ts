@@ -2,7 +2,7 @@
  * Thread: what runs in a worker of a page, or in another page: it attaches to the region that it is handed.
  */
 import { type Producer, Region } from '../../../sdk/browser.ts';
-import { around, type Given } from './given.ts';
+import { around, type Given, newWorker } from './given.ts';
 
 async function sendAll(producer: Producer, payloads: Uint8Array[]): Promise<void> {
   for (let done = producer.writeBatch(payloads); done < payloads.length; ) {
@@ -41,12 +41,26 @@ async function hold(region: Region, tell: () => void): Promise<void> {
   }
 }
 
+/** Starts a worker that stops, and passes on what it says. */
+function host(region: Region, { inner }: Given, tell: (words: unknown) => void): void {
+  const worker = newWorker('stopped');
+  kept.push(worker);
+  worker.onmessage = ({ data }) => tell(data);
+  worker.postMessage({ ...inner, shared: region.share(worker) });
+}
+
+around.opener?.postMessage('here');
 around.addEventListener('message', (event) => {
   const data = event.data as Given;
   if (data.shared?.tailrace !== 'memory') return;
   const tell = (words: unknown) => (event.source ?? around).postMessage(words);
   try {
     const region = Region.attach(data.shared);
+    if (data.does === 'host') {
+      kept.push(region);
+      host(region, data, tell);
+      return;
+    }
     const done = data.does === 'echo' ? echo(region) : hold(region, () => tell('holding'));
     done.catch((error: unknown) => tell(String(error)));
     if (data.does === 'echo') tell('echoing');

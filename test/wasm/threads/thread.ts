@@ -9,7 +9,7 @@ import type { Region, SharedRegion } from '../../../sdk/index.ts';
 const TSX = import.meta.resolve('tsx/esm/api');
 
 /** Words that a thread and its test share. */
-export const WORD = { step: 0, written: 1, ready: 2, count: 8 } as const;
+export const WORD = { step: 0, written: 1, ready: 2, via: 3, count: 8 } as const;
 /** Messages that a thread can say to have read. */
 export const INDEX_MAX = 1 << 16;
 
@@ -52,12 +52,18 @@ export class Thread {
 
   /** Waits until a word is set; fails when the thread does, or after twenty seconds. */
   async until(word: number): Promise<void> {
-    const end = performance.now() + 20_000;
+    const end = performance.now() + 60_000;
     while (Atomics.load(this.words, word) === 0) {
       if (this.failure !== undefined) throw this.failure;
       if (performance.now() > end) throw new Error('the thread never came there');
       await sleep(2);
     }
+  }
+
+  /** Lets it go on from the step at which it waits to be overtaken. */
+  letGo(): void {
+    Atomics.store(this.words, WORD.via, 2);
+    Atomics.notify(this.words, WORD.via);
   }
 
   /** Ends it wherever it is. */

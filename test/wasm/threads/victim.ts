@@ -18,10 +18,11 @@ export type Ask =
   | { op: 'close' }
   | { op: 'sleep' };
 
-const { shared, words: buffer, step, asks } = workerData;
+const { shared, words: buffer, step, via, asks } = workerData;
 const words = new Int32Array(buffer);
 
 onStep((name) => {
+  if (name === via && Atomics.compareExchange(words, WORD.via, 0, 1) === 0) Atomics.wait(words, WORD.via, 1);
   if (name !== step) return;
   Atomics.store(words, WORD.step, 1);
   Atomics.wait(words, WORD.step, 1);
@@ -54,7 +55,7 @@ async function pour(first: number, count: number): Promise<void> {
     index += producer.writeBatch(batch);
     Atomics.store(words, WORD.written, index - first);
     if (index % 3 === first % 3) continue;
-    await producer.send(messageOf(index, 64), { timeoutMs: 10_000 });
+    await producer.send(messageOf(index, 64), { timeoutMs: 30_000 });
     index += 1;
     Atomics.store(words, WORD.written, index - first);
   }
@@ -62,7 +63,7 @@ async function pour(first: number, count: number): Promise<void> {
 
 async function read(isTaking: boolean): Promise<void> {
   consumer ??= region.openConsumer('c', isTaking ? { label: 'victim' } : { label: 'victim', from: 'oldest' });
-  const end = performance.now() + 5_000;
+  const end = performance.now() + 30_000;
   while (performance.now() < end) {
     const batch = isTaking ? consumer.take(4) : consumer.poll(4);
     for (const message of batch) note(message);

@@ -10,6 +10,7 @@ use crate::log::{Log, LogOptions, Record};
 use crate::region::{Durability, Look, OpenOptions, Region};
 use crate::ring::testing::with_hook;
 use crate::sync::Ordering;
+use std::rc::Rc;
 use std::time::Duration;
 
 const SOON: Option<Duration> = Some(Duration::from_secs(20));
@@ -87,12 +88,13 @@ fn rec_role_only_recorded_channels_have_it() {
 /// `recorded_position` moves after the pwrite of the batch and its COMMIT, and not before.
 #[test]
 fn rec_pwrite_first_nothing_is_given_free_before_it_is_in_the_file() {
-    let stage = Box::leak(Box::new(Stage::new(8)));
+    let stage = Rc::new(Stage::new(8));
     let desk = stage.open();
     assert_eq!(stage.write(1..=3), 3);
-    let hook = |name: &'static str| match name {
-        "recorder.copied" => assert_eq!((stage.recorded(), numbers(&stage.log())), (0, vec![])),
-        "recorder.appended" => assert_eq!((stage.recorded(), numbers(&stage.log())), (0, vec![1, 2, 3])),
+    let watched = Rc::clone(&stage);
+    let hook = move |name: &'static str| match name {
+        "recorder.copied" => assert_eq!((watched.recorded(), numbers(&watched.log())), (0, vec![])),
+        "recorder.appended" => assert_eq!((watched.recorded(), numbers(&watched.log())), (0, vec![1, 2, 3])),
         _ => {}
     };
     with_hook(hook, || desk.finish());

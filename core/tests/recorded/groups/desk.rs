@@ -15,11 +15,12 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// One message as a test sees it: its number, and how often it was handed out if not for the first time.
 pub type Got = (u64, u16);
 
-/// A region, its recorded channel, the log beside it.
+/// A region, its recorded channel, the log beside it. In the order in which they go: a folder cannot be removed while a
+/// recorder writes into it.
 pub struct Desk {
-    pub directory: TempDir,
-    pub region: Region,
     pub recorder: Option<Recorder>,
+    pub region: Region,
+    pub directory: TempDir,
 }
 
 impl Desk {

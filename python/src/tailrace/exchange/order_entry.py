@@ -62,6 +62,7 @@ class OrderEntry:
         pause_max_ms: int = 5_000,
         unanswered_max: int = 65_536,
         backlog: int = 65_536,
+        refused_max: int = 10,
     ) -> Opening[OrderEntry]:
         """Connects and logs in, for `await` or `async with`.
 
@@ -70,7 +71,8 @@ class OrderEntry:
         the account away when the connection ends, however it ends. Each side says every `heartbeat_ms` (100 to 60,000)
         that it is there; silence for three of them is the end. The pause before connecting again begins with `pause_ms`
         and is doubled up to `pause_max_ms`. `unanswered_max` commands may be without an answer, `backlog` reports may
-        wait for the reader.
+        wait for the reader. `refused_max`: connections in a row that may bring nothing but what cannot be; the last of
+        them is the end.
 
         Raises ArgumentError; IoError or TimedOutError when there is no gateway; ExchangeError when it refuses:
         PermissionDeniedError (user or token are wrong), VersionError, BusyError (it takes no more sessions now).
@@ -94,6 +96,7 @@ class OrderEntry:
             count(pause_max_ms, "pause_max_ms") / 1_000,
             count(unanswered_max, "unanswered_max"),
             count(backlog, "backlog"),
+            count(refused_max, "refused_max"),
         )
         return Opening(cls._open(options, whole_id(next_report, "next_report")))
 
@@ -203,7 +206,7 @@ class OrderEntry:
     async def __anext__(self) -> ExecutionReport:
         """The next report. The loop ends when this is closed, and raises what has ended it: ExchangeError, GoneError
         when the user has logged in elsewhere or reports are not kept any more, CorruptError when the exchange has begun
-        anew."""
+        anew or only what cannot be is had from it."""
         return await self._session.inbox.next()
 
     async def __aenter__(self) -> Self:

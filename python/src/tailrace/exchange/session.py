@@ -5,8 +5,8 @@ every command without an answer is sent again, in its order and with its id. An 
 exchange has done already it answers with the report of then, marked as a repeat. So nothing is lost or doubled:
 
 - Reports of an account are numbered without holes. One that came before is dropped, and so is a repeat of one that came
-  before. A hole, like anything else that cannot be, ends the connection; when the next one cannot fill it, that is an
-  error.
+  before. A hole, like anything else that cannot be, ends the connection. The next one asks for what is missing; when
+  several in a row bring nothing but what cannot be, that is a CorruptError.
 - A rejection has no number. Those that were on their way when a connection broke are lost, and are had by asking again;
   a cancel that is asked again is answered with UNKNOWN_ORDER if it was done, which nobody needs to hear. A refusal for
   its rate says nothing of what became of a command that was sent before, so that is asked once more.
@@ -81,6 +81,7 @@ class SessionOptions:
     pause_max: float
     unanswered_max: int
     backlog: int
+    refused_max: int
 
 
 class Session:
@@ -104,6 +105,8 @@ class Session:
         # Ids of commands that were sent again over this connection.
         self._asked: set[int] = set()
         self._pauses = 0
+        # Connections that were refused since the last report that could be.
+        self._refused = 0
         self.trouble: TailraceError | None = None
         # Who waits for the first welcome, for room, for the end.
         self._opened: asyncio.Future[None] | None = self._loop.create_future()
@@ -163,8 +166,8 @@ class Session:
         self.account = account
         self.last_client_order_id = max(self.last_client_order_id, last_client_order_id)
         self.is_live = True
-        # Who said things that cannot be is asked less and less often, until he says something that can.
-        if not isinstance(self.trouble, CorruptError):
+        # Who said what cannot be is asked less and less often, until he says something that can.
+        if self._refused == 0:
             self._pauses = 0
         self.trouble = None
         self._asked.clear()
@@ -187,10 +190,11 @@ class Session:
         report = ExecutionReport.of(data)
         if report.account != self.account:
             raise CorruptError(f"a report of account {report.account} came, and this is account {self.account}")
-        self._pauses = 0
-        if not (self._hear_done(report) if report.sequence else self._hear_rejection(report)):
+        is_wanted = self._hear_done(report) if report.sequence else self._hear_rejection(report)
+        if not is_wanted:
             self.counters.repeats += 1
             return
+        self._refused = self._pauses = 0
         self.counters.reports += 1
         self.inbox.put(report, 1)
         if not self.inbox.has_room and self._connection is not None:
@@ -249,15 +253,25 @@ class Session:
             self._left.set_result(None)
         if self._is_closing or self.inbox.is_ended:
             return
-        if isinstance(error, CorruptError):
-            self.counters.refused += 1
         is_busy = isinstance(error, ExchangeError) and error.reason == "UNAVAILABLE"
         is_final = isinstance(error, (ExchangeError, GoneError)) and not is_busy
         if error is not None and (is_final or self._opened is not None):
             self._fail(error)
             return
         self.trouble = error
-        self._reconnect()
+        if isinstance(error, CorruptError) and self._refuse():
+            what = f"{self._refused} connections in a row brought what cannot be, the last one: {error}"
+            failure = CorruptError(what)
+            failure.__cause__ = error
+            self._fail(failure)
+        else:
+            self._reconnect()
+
+    def _refuse(self) -> bool:
+        """What came could not be; whether that is enough."""
+        self.counters.refused += 1
+        self._refused += 1
+        return self._refused >= self._options.refused_max
 
     def _reconnect(self) -> None:
         """Connects again, after a pause, and when there is room for what will come."""

@@ -119,7 +119,13 @@ struct Appender {
 impl Appender {
     fn run(&mut self, words: &[&str]) -> Result<()> {
         let number = |at: usize| words.get(at).and_then(|word| word.parse().ok()).unwrap_or(0);
-        let options = |segment_bytes: u64| LogOptions { segment_bytes, ..LogOptions::default() };
+        let has = |word: &str| words.contains(&word);
+        let options = |segment_bytes: u64| LogOptions {
+            segment_bytes,
+            is_mapped: has("mapped"),
+            is_lazy: has("lazy"),
+            ..LogOptions::default()
+        };
         match words {
             ["open", path, ..] => {
                 let log = Log::open(path, &options(number(2)))?;

@@ -1,29 +1,37 @@
 /**
- * Frames: the records of a log as the module writes and sees them in a page; bundled with the package's sources, because
- * a page has no logs, and the package there shows none of this.
+ * Inside: what the module itself writes and reads in a page: slots, records, regions, and the frames of a log. Bundled
+ * with the package's sources, because the package shows none of this.
  */
 import { ready } from '../../../sdk/browser.ts';
 import { checkFrame, encodeFrame } from '../../../sdk/wasm/frames.ts';
+import {
+  bytesOf,
+  compareRecords,
+  compareSlots,
+  type Data,
+  dense,
+  openMemory,
+  type Run,
+  seenOf,
+} from '../../wasm/bytes.ts';
 
-const around = globalThis as unknown as { trials: Record<string, () => Promise<unknown>> };
+const around = globalThis as unknown as { trials: Record<string, (...given: never[]) => Promise<unknown>> };
 
-function bytesOf(hex: string): Uint8Array {
-  return Uint8Array.from(hex.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
+async function read(name: string): Promise<Data> {
+  return (await fetch(`/vectors/${name}.json`)).json();
 }
 
 /** Checks of what was written for each of the vectors, by the very bytes; what was seen; and what of a wrong one. */
 async function frames(): Promise<unknown> {
   await ready();
-  // biome-ignore lint/suspicious/noExplicitAny: the file is data, and the test says what it expects of it
-  const vector: any = await (await fetch('/vectors/log.json')).json();
+  const vector = await read('log');
   const differing: string[] = [];
   for (const { prefix, start, count, bytes, total_bytes, sequence, timestamp_ns, ...rest } of vector.frames) {
     const before = bytesOf(prefix);
     const payload = new Uint8Array(before.length + count);
     payload.set(before);
     for (let index = 0; index < count; index += 1) payload[before.length + index] = (start + index) % 251;
-    const wanted = new Uint8Array(total_bytes);
-    for (const [offset, hex] of bytes) wanted.set(bytesOf(hex), offset);
+    const wanted = dense(bytes, total_bytes);
     const { type, pid, runtime, flags } = rest;
     const head = { sequence: BigInt(sequence), timestamp: BigInt(timestamp_ns), type, pid, runtime, flags };
     const written = encodeFrame(head, payload);
@@ -36,4 +44,16 @@ async function frames(): Promise<unknown> {
   return { differing, count: vector.frames.length };
 }
 
-around.trials = { ...around.trials, frames };
+/** Messages in slots, and as they are handed out. */
+async function slots(): Promise<unknown> {
+  await ready();
+  return { slots: compareSlots(await read('slots')), records: compareRecords(await read('records')) };
+}
+
+/** What is to be seen of a region with these bytes that has something wrong with it. */
+async function bad(vector: Data, runs: Run[], bytes: number, limitBytes: number, roomBytes: number): Promise<unknown> {
+  await ready();
+  return seenOf(vector, () => openMemory(dense(runs, bytes), limitBytes, roomBytes));
+}
+
+around.trials = { ...around.trials, frames, slots, bad };
