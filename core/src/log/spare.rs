@@ -357,6 +357,10 @@ impl Spares {
         stock.is_ending || state.stopped() == Some(Code::IO)
     }
 
+    fn is_over(&self, state: &State) -> bool {
+        self.stock().is_ending || state.stopped() == Some(Code::IO)
+    }
+
     fn make_one(&self, bytes: u64, state: &State) -> io::Result<Option<Spare>> {
         if self.storage.free_bytes().is_ok_and(|free| free < bytes) {
             return Err(io::ErrorKind::StorageFull.into());

@@ -52,7 +52,7 @@ fn try_one(moment: &Moment, lie: Lie, coin: &mut Coin) -> Verdict {
         image = crashed(&moments[coin.below(moments.len() as u64) as usize], coin);
     }
     // The disk refuses once, and the process goes; what the page cache has is not what the disk has then.
-    if lie == Lie::None && coin.percent(20) {
+    if coin.percent(20) {
         let directory = Simulated::on(image.clone(), coin.next()).lying(lie);
         match coin.below(4) {
             0 => directory.fail(Kind::Write, coin.below(12), Harm::HalfWritten),
@@ -65,8 +65,8 @@ fn try_one(moment: &Moment, lie: Lie, coin: &mut Coin) -> Verdict {
         image = directory.image();
         Arc::make_mut(&mut image.ledger).forget_unsynced();
     }
-    // It lives on, and crashes a second time. (On a disk that lies it would acknowledge what it has lost once more.)
-    if lie == Lie::None && coin.percent(20) {
+    // It lives on, and crashes a second time.
+    if coin.percent(20) {
         let directory = Simulated::on(image.clone(), coin.next()).lying(lie);
         directory.record();
         let lived = live(&directory, coin, 6, false);
