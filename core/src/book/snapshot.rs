@@ -164,9 +164,10 @@ impl Book {
             if number >= u64::from(self.accounts.count()) {
                 return Err(Fault::with(Code::NO_SPACE, number));
             }
-            let account = self.accounts.touch(number as u32);
-            (account.last_id, account.report_sequence) = (last_id, report_sequence);
-            account.is_killed = is_killed == 1;
+            self.accounts.change(number as u32, |account| {
+                (account.last_id, account.report_sequence) = (last_id, report_sequence);
+                account.is_killed = is_killed == 1;
+            });
             next = number + 1;
         }
         Ok(())
@@ -212,11 +213,11 @@ impl Book {
             if index > 0 && slots[index - 1].0 == order_id {
                 return Err(CORRUPT);
             }
-            let account = self.accounts.touch(self.orders.get(slot).account);
-            self.orders.get_mut(slot).account_previous = account.tail;
-            self.orders.link(account, slot);
+            self.accounts.change(self.orders.get(slot).account(), |account| {
+                self.orders.get_mut(slot).account_previous = account.tail;
+                self.orders.link(account, slot);
+            });
         }
-        self.accounts.settle();
         Ok(())
     }
 
