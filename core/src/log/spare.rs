@@ -37,7 +37,7 @@ const LOOK_AFTER: Duration = Duration::from_millis(50);
 pub(super) const PIECE: usize = 256 << 10;
 /// Between two pieces, while another spare is ready and while none is; none when somebody waits. A processor that this
 /// thread shares with a writer is the writer's meanwhile, so a stock of spares takes bursts that nothing is made in.
-const LONG_REST: Duration = Duration::from_millis(16);
+const LONG_REST: Duration = Duration::from_millis(64);
 const REST: Duration = Duration::from_millis(1);
 /// Dirty bytes that a sync of the log may have to wait for.
 const SYNC_BYTES: u64 = 8 << 20;
