@@ -28,6 +28,8 @@ use std::time::Duration;
 /// Bytes of the first segment of a log: it is made while the caller waits, and the next ones are not.
 const FIRST_SEGMENT_BYTES: u64 = 1 << 20;
 const _: () = assert!(FIRST_SEGMENT_BYTES < SEGMENT_BYTES);
+/// Bytes of frames that need no memory when they come for the first time.
+const BATCH_ROOM: usize = 64 << 10;
 
 /// The one writer of a log; clones are the same one. What it writes, `LogReader` reads.
 ///
@@ -118,7 +120,7 @@ impl Log {
             first_sequence: AtomicU64::new(end.first_sequence),
             sync: Mutex::new(()),
             queue: Mutex::new(Queue {
-                batch: Batch::default(),
+                batch: Batch::with_room(BATCH_ROOM),
                 next_sequence: last + 1,
                 free: end.segment.bytes.saturating_sub(end.offset),
                 timestamp_max: end.newest_ns,
@@ -128,7 +130,7 @@ impl Log {
                 file: end.file,
                 index,
                 offset: end.offset,
-                batch: Batch::default(),
+                batch: Batch::with_room(BATCH_ROOM),
                 origin: options.origin,
                 newest_origin: recovered.newest_origin,
                 newest: (last, end.newest_ns),

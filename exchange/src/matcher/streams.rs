@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub const COMMANDS: usize = 256;
 
 /// Segments of each log that are made ahead: with one of them ready the next is made so slowly that nobody notices.
-const SPARES: u32 = 2;
+const SPARES: u32 = 3;
 
 /// The matcher's ends of the streams.
 pub struct Streams {
