@@ -333,7 +333,7 @@ const EXCHANGE_BARS: Bar[] = [
     ),
   ]),
   atMost(
-    'ring in → report out while 1 M orders are snapshot: p99.9',
+    'ring in → report out, 100 k/s in bursts, while 1 M orders are snapshot: p99.9',
     1.2,
     '1.2 × without',
     within('late', (sample) => [sample.ns.p999, sample.calm_ns!.p999], us),

@@ -28,6 +28,6 @@ export async function exchange(bench: Bench): Promise<void> {
   for (const rate of [100, 250, 500]) {
     takes.set(`sockets ${rate} k/s`, once(bench, ['sockets'], ['--rate', `${rate}000`, ...slices]));
   }
-  takes.set('late', once(bench, ['late'], ['--snapshots', bench.effort > 1 ? '4' : '2']));
+  takes.set('late', once(bench, ['late'], ['--snapshots', bench.effort > 1 ? '16' : '6']));
   await inTurns(bench, bench.effort > 1 ? 2 : 1, takes);
 }

@@ -6,6 +6,7 @@ use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
 /// A distribution of times.
+#[derive(Clone)]
 pub struct Spread {
     counts: Histogram<u64>,
     unit_ns: f64,

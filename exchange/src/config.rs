@@ -254,6 +254,20 @@ pub struct SnapshotConfig {
     /// Connections at once; default 64.
     #[serde(default = "clients_max")]
     pub clients_max: usize,
+    /// See [`Priority`]; default `idle`.
+    #[serde(default)]
+    pub priority: Priority,
+}
+
+/// When the shadow has a processor.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    /// When nobody else wants it: SCHED_IDLE.
+    #[default]
+    Idle,
+    /// Whatever others want, a little at a time: the nice value 19.
+    Nice,
 }
 
 const fn every_commands() -> u64 {

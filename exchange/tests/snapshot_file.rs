@@ -61,7 +61,7 @@ impl Place {
 
     fn newest(&self) -> Found<Snapshot> {
         let mut journal = LogReader::open(self.log.path(), &ReadOptions::default()).expect("a reader");
-        file::newest(&self.snapshots(), &mut journal, Ok).expect("a look")
+        file::newest(&self.snapshots(), &mut journal, u64::MAX, Ok).expect("a look")
     }
 
     /// The sequence of the newest valid one, and why newer ones are not.
@@ -104,6 +104,36 @@ fn what_was_written_is_read_and_the_newest_are_kept() {
     let about = fs::metadata(place.snapshots().join(file::name_of(29))).expect("there");
     assert_eq!(std::os::unix::fs::PermissionsExt::mode(&about.permissions()) & 0o777, 0o600);
     assert_eq!(about.len() as usize, HEAD_BYTES + 29 * 8 + 8);
+}
+
+#[test]
+fn a_file_that_is_written_in_pieces_is_whole() {
+    let place = Place::new(20);
+    let folder = place.folder(3);
+    let (piece, synced) = (32 << 10, 1 << 20);
+    let sizes = [0, 8, piece - 8, piece, piece + 8, synced - 8, synced, synced + 8, 2 * synced + piece + 16];
+    for (sequence, size) in (1..).zip(sizes) {
+        folder.write(&place.head(sequence), &book(sequence, size)).expect("written");
+        let newest = place.newest().newest.expect("a snapshot");
+        assert_eq!(newest.head, place.head(sequence));
+        assert!(newest.book == book(sequence, size), "{size} bytes");
+    }
+}
+
+#[test]
+fn one_that_goes_too_far_is_not_looked_at() {
+    let place = Place::new(30);
+    let folder = place.folder(9);
+    for sequence in [5, 12, 29] {
+        folder.write(&place.head(sequence), &book(sequence, 40)).expect("written");
+    }
+    fs::write(place.snapshots().join(file::name_of(29)), b"no snapshot").expect("damaged");
+    let mut journal = LogReader::open(place.log.path(), &ReadOptions::default()).expect("a reader");
+    for (last, expected) in [(4, None), (5, Some(5)), (11, Some(5)), (12, Some(12)), (28, Some(12))] {
+        let found = file::newest(&place.snapshots(), &mut journal, last, Ok).expect("a look");
+        assert_eq!((found.newest.map(|one| one.head.journal_sequence), found.skipped.len()), (expected, 0), "{last}");
+    }
+    assert_eq!(place.found(), (Some(12), vec![Code::CORRUPT]));
 }
 
 #[test]

@@ -21,17 +21,35 @@ class Record(NamedTuple):
     payload: bytes
 
 
+def header(path: Path) -> tuple[int, bytes] | None:
+    """First sequence and log id of a segment; none when its header is not one."""
+    data = path.read_bytes()[:64]
+    if len(data) < 64:
+        return None
+    magic, version, crc, first, _, its_id, zero = struct.unpack("<8sIIQQ16s16s", data)
+    is_valid = (magic, version, zero) == (b"TAILRLOG", 1, bytes(16))
+    return (first, its_id) if is_valid and zlib.crc32(data[:12] + bytes(4) + data[16:]) == crc else None
+
+
+def segments(directory: Path) -> Iterator[Path]:
+    """Those with a name, in order, and every spare."""
+    yield from sorted(directory.glob("*.log"))
+    yield from directory.glob("spare*.tmp")
+
+
 def records(directory: Path) -> Iterator[Record]:
     """Every record of a log whose writer has gone."""
-    log_id = None
-    for segment in sorted(directory.glob("*.log")):
-        data = segment.read_bytes()
-        magic, version, crc, first, _, its_id, zero = struct.unpack_from("<8sIIQQ16s16s", data)
-        assert (magic, version, zero) == (b"TAILRLOG", 1, bytes(16)), segment
-        assert zlib.crc32(data[:12] + bytes(4) + data[16:64]) == crc, segment
-        assert (segment.stem, log_id or its_id) == (f"{first:020}", its_id), segment
+    log_id, expected = None, 0
+    for segment in segments(directory):
+        said = header(segment)
+        if segment.suffix == ".tmp" and said != (expected, log_id):
+            continue
+        assert said is not None, segment
+        first, its_id = said
+        assert segment.suffix == ".tmp" or segment.stem == f"{first:020}", segment
+        assert (log_id or its_id) == its_id, segment
+        data, log_id, expected, at = segment.read_bytes(), its_id, first, 64
         batch: list[Record] = []
-        log_id, at, expected = its_id, 64, first
         while data[at : at + 32].strip(b"\0") and at + 32 <= len(data):
             number, length, flags, version, runtime, time, kind, pid = FRAME.unpack_from(data, at)
             content, rest = data[at : at + 32 + length], data[at + 32 + length :][:4]

@@ -170,6 +170,29 @@ def test_compressed_records(log: Path) -> None:
     assert any(record.flags & plain_messages.COMPRESSED for record in plain_log.records(log))
 
 
+def test_a_segment_that_is_begun(log: Path) -> None:
+    with Log.open(log, segment_bytes=SEGMENT) as writer:
+        for payload in payloads(11, 16_384):
+            writer.append([payload])
+    whole = read(log)
+    newest = sorted(log.glob("*.log"))[-1]
+    first = int(newest.stem)
+    for spare in log.glob("spare*.tmp"):
+        spare.unlink()
+    # As a killed writer leaves it, and not of this log.
+    newest.rename(log / "spare.tmp")
+    assert read(log) == whole
+    assert Log.verify(log).records == len(whole)
+    begun = (log / "spare.tmp").read_bytes()
+    (log / "spare.tmp").write_bytes(begun[:32] + bytes(16) + begun[48:])
+    assert [message.sequence for message in read(log)] == list(range(1, first))
+    (log / "spare.tmp").write_bytes(begun)
+    with Log.open(log, segment_bytes=SEGMENT) as writer:
+        assert writer.append([b"the next"]) == len(whole) + 1
+    assert newest.exists()
+    assert [message.sequence for message in read(log)] == list(range(1, len(whole) + 2))
+
+
 def test_the_plain_reader_sees_damage(log: Path) -> None:
     with Log.open(log) as writer:
         writer.append([b"hello", b""])

@@ -53,7 +53,13 @@ export interface ExchangeConfig {
     datagram_bytes?: number;
     linger_us?: number;
   };
-  snapshot: { listen: string; every_commands?: number; keep?: number; clients_max?: number };
+  snapshot: {
+    listen: string;
+    every_commands?: number;
+    keep?: number;
+    clients_max?: number;
+    priority?: 'idle' | 'nice';
+  };
   users: User[];
   /** Processor of each part. */
   pin?: Partial<Record<Role, number>>;

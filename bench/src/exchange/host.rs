@@ -234,12 +234,13 @@ fn serve(board: &'static Board, config: &Config, roles: &[Role], status: &Path) 
     Ok(())
 }
 
-/// Runs one agent as a process of an exchange that sleeps when there is nothing to do, until it is to end.
+/// Runs one agent as a process of an exchange does, until it is to end; it sleeps when there is nothing to do, or spins.
 pub fn serve_one(
     board: &'static Board,
     config: &Config,
     start: impl FnOnce() -> Result<Box<dyn Agent>>,
     status: &Path,
+    is_spinning: bool,
 ) -> Outcome<()> {
     be_quiet();
     let mut agent = start()?;
@@ -256,7 +257,7 @@ pub fn serve_one(
     });
     board.set(READY, 1);
     let mut agents = [agent];
-    agent::run(config, &mut agents, Running::default())?;
+    agent::run(config, &mut agents, Running { is_spinning, ..Running::default() })?;
     std::fs::write(status, serde_json::to_vec(&agents[0].status())?)?;
     board.set(ENDED, 1);
     Ok(())

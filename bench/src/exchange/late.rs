@@ -1,9 +1,14 @@
 //! Late: somebody comes late, and asks the shadow for a snapshot of a million orders, while commands come as always.
 //!
-//! Matcher, shadow and whoever asks share one processor, the bench has the other one. The matcher sleeps when there is
-//! nothing to do, for the shadow runs when nobody else does. Commands come in short slices, and a slice is *busy* when
-//! in it, or in the one before or after it, somebody waited for a snapshot or a file of one was being written; all
-//! others are *calm*.
+//! Matcher with its logs' threads, shadow and whoever asks share one processor; the bench has the other one and spins
+//! there. Commands come in bursts, so that the matcher, which sleeps when there is nothing to do, leaves its processor
+//! idle between them: only then the shadow runs. With commands one by one at the same rate it never does, for it does
+//! not sleep for less than the few microseconds to the next one; then there is no snapshot, and nothing to measure.
+//!
+//! Commands come in short slices. One is *busy* when in it, or in the one before or after it, somebody waited for a
+//! snapshot or a file of one was being written; it is *left out* when, in the same sense, a log began a segment, which
+//! comes too seldom for both sides to have the same of it; all others are *calm*. There are at least as many calm ones as
+//! busy ones.
 
 use super::host::{self, Folder};
 use super::ring::{Through, Way};
@@ -11,6 +16,7 @@ use super::workload::Workload;
 use crate::aside::{Aside, Board};
 use crate::book::flow::{ACCOUNTS, Flow};
 use crate::clock;
+use crate::disk;
 use crate::figure::{self, Spread};
 use crate::measure::Sample;
 use crate::pair::Outcome;
@@ -18,10 +24,12 @@ use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
+use std::time::{Duration, Instant};
 use tailrace_core::book::market::{SNAPSHOT_REQUEST, SnapshotHead, SnapshotOrder, SnapshotRequest};
+use tailrace_exchange::config::{Config, Priority};
 use tailrace_exchange::matcher::Matcher;
 use tailrace_exchange::replay::{ReplayOptions, replay};
-use tailrace_exchange::shadow::{Shadow, idle};
+use tailrace_exchange::shadow::Shadow;
 
 /// Orders that rest, far enough from the others that nobody trades with them.
 const RESTING: usize = 1_000_000;
@@ -30,51 +38,67 @@ const LEVELS: usize = 1_000;
 const MID: i64 = 1_000_000;
 /// As fast as they are taken.
 const FILL_RATE: u64 = 500_000;
-/// A slice, and how many there are at most for each snapshot.
 const SLICES_A_SECOND: u64 = 20;
-const SLICES_MAX: usize = 160;
+/// Seconds of slices there are at most.
+const SECONDS_MAX: u64 = 30;
 /// Calm slices before the next snapshot is asked for.
-const CALM: u32 = 16;
+const CALM: usize = 10;
+/// Bytes that whoever asks takes at once: a system call on its processor is not interrupted for a command.
+const PIECE: usize = 32 << 10;
 /// Words of the board of whoever asks: how many he is to ask for, how many he has, and orders of the last one.
 const ASK: usize = 8;
 const HAS: usize = 9;
 const ORDERS: usize = 10;
 
+/// What is measured.
+#[derive(clap::Args)]
+pub struct Plan {
+    /// Commands in a second.
+    #[arg(long, default_value_t = 100_000)]
+    rate: u64,
+    /// Commands that come at the same time.
+    #[arg(long, default_value_t = 20)]
+    together: usize,
+    /// Snapshots that are asked for.
+    #[arg(long, default_value_t = 16)]
+    snapshots: u64,
+    /// Commands between two files.
+    #[arg(long, default_value_t = 400_000)]
+    every: u64,
+    /// How the shadow stands behind the others.
+    #[arg(long, default_value = "idle")]
+    priority: String,
+    /// The matcher never sleeps, and nobody who waits for an idle processor has it.
+    #[arg(long)]
+    spin: bool,
+    /// What must be true of a command before it is answered.
+    #[arg(long, default_value = "written")]
+    level: String,
+}
+
 /// Measures it.
-pub fn measure(directory: &Path, rate: u64, snapshots: u64) -> Outcome<()> {
+pub fn measure(directory: &Path, plan: &Plan) -> Outcome<()> {
     let memory = Folder::new("exchange")?;
-    // Files are due while it is asked for snapshots and while it is not.
-    let snapshot = json!({ "listen": "127.0.0.1:0", "every_commands": 500_000 });
+    let snapshot = json!({ "listen": "127.0.0.1:0", "every_commands": plan.every, "priority": plan.priority });
     let pin = json!({ "matcher": host::PROCESSOR, "shadow": host::PROCESSOR });
-    let config = host::config(&memory, directory, &json!({ "snapshot": snapshot, "pin": pin }))?;
-    let slice = (rate / SLICES_A_SECOND) as usize;
-    let mut flow = Flow::new(7);
-    let mut commands: Vec<_> = (0..RESTING)
-        .map(|index| {
-            let (side, away) = (1 + (index % 2) as u8, FAR + (index / 2 % LEVELS) as i64);
-            let price = if side == 1 { MID - away } else { MID + away };
-            let order = flow.order(index as u32 % ACCOUNTS, side, price, 100);
-            flow.command(order)
-        })
-        .collect();
-    commands.extend(flow.nasdaq(slice * SLICES_MAX * snapshots as usize));
-    let workload = Workload::of(&config.book, &commands)?;
-    drop(commands);
+    let config =
+        host::config(&memory, directory, &json!({ "acknowledge": plan.level, "snapshot": snapshot, "pin": pin }))?;
+    let workload = Workload::of(&config.book, &commands(plan))?;
     let status = [0, 1].map(|part| config.data.with_extension(format!("status-{part}")));
     let mut matcher = Aside::start(|board| {
         clock::pin(host::PROCESSOR);
-        host::serve_one(board, &config, || Ok(Box::new(Matcher::start(&config)?)), &status[0])
+        host::serve_one(board, &config, || Ok(Box::new(Matcher::start(&config)?)), &status[0], plan.spin)
     })?;
     matcher.wait_for(host::READY, 1)?;
-    let mut shadow =
-        Aside::start(|board| host::serve_one(board, &config, || Ok(Box::new(Shadow::start(&config)?)), &status[1]))?;
+    let mut shadow = Aside::start(|board| {
+        host::serve_one(board, &config, || Ok(Box::new(Shadow::start(&config)?)), &status[1], false)
+    })?;
     shadow.wait_for(host::READY, 1)?;
     let port = shadow.board.get(host::PORT) as u16;
-    let mut guest = Aside::start(|board| ask(board, port))?;
+    let mut guest = Aside::start(|board| ask(board, port, config.snapshot.priority))?;
     clock::pin(0);
     let mut way = Way::open(&config.region, &workload, Through::Engine)?;
-    let folder = config.data.join("snapshots");
-    let measured = Course::new(&folder, slice, rate).run(&mut way, &mut guest, snapshots);
+    let measured = Course::new(&config, plan).run(&mut way, &mut guest);
     guest.board.set(host::STOP, 1);
     guest.wait_for(host::ENDED, 1)?;
     for part in [&mut shadow, &mut matcher] {
@@ -90,79 +114,135 @@ pub fn measure(directory: &Path, rate: u64, snapshots: u64) -> Outcome<()> {
     if replayed["output_hash"] != matched["output_hash"] {
         return Err(format!("the journal comes to {}, not {}", replayed["output_hash"], matched["output_hash"]).into());
     }
+    let [calm, busy, _] = &course.spreads;
     let beside = [
-        ("calm_ns", course.calm.to_json()),
-        ("snapshots", json!(snapshots)),
+        ("calm_ns", calm.to_json()),
+        ("slices", json!({ "calm": course.slices[0], "busy": course.slices[1], "left_out": course.slices[2] })),
+        ("snapshots", json!(plan.snapshots)),
+        ("snapshot_ms", json!(course.served_ms)),
         ("orders", json!(guest.board.get(ORDERS))),
         ("files", shadowed["files"].clone()),
-        ("asked_per_second", json!(rate)),
+        ("asked_per_second", json!(plan.rate)),
+        ("together", json!(plan.together)),
         ("output_hash", matched["output_hash"].clone()),
         ("service_p50_ns", matched["service_p50_ns"].clone()),
         ("service_p99_ns", matched["service_p99_ns"].clone()),
     ];
-    figure::print_with("late", "exchange", &Sample { spread: course.busy, rate: course.rate }, &beside);
+    let rate = course.rates.iter().sum::<f64>() / course.rates.len() as f64;
+    figure::print_with("late", "exchange", &Sample { spread: busy.clone(), rate }, &beside);
     Ok(())
+}
+
+/// Orders that rest, then what comes while they do.
+fn commands(plan: &Plan) -> Vec<tailrace_core::book::Command> {
+    let mut flow = Flow::new(7);
+    let mut commands: Vec<_> = (0..RESTING)
+        .map(|index| {
+            let (side, away) = (1 + (index % 2) as u8, FAR + (index / 2 % LEVELS) as i64);
+            let price = if side == 1 { MID - away } else { MID + away };
+            let order = flow.order(index as u32 % ACCOUNTS, side, price, 100);
+            flow.command(order)
+        })
+        .collect();
+    commands.extend(flow.nasdaq((plan.rate * SECONDS_MAX) as usize));
+    commands
+}
+
+/// What a slice is; the later ones win.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Mark {
+    Calm,
+    Busy,
+    LeftOut,
 }
 
 /// Slices one after another.
 struct Course<'a> {
-    snapshots: &'a Path,
+    config: &'a Config,
+    plan: &'a Plan,
     slice: usize,
-    asked: u64,
-    rate: f64,
-    busy: Spread,
-    calm: Spread,
+    /// By mark.
+    spreads: [Spread; 3],
+    slices: [usize; 3],
+    rates: Vec<f64>,
+    served_ms: Vec<u64>,
 }
 
 impl<'a> Course<'a> {
-    fn new(snapshots: &'a Path, slice: usize, asked: u64) -> Self {
+    fn new(config: &'a Config, plan: &'a Plan) -> Self {
         let tick_ns = clock::tick_ns();
-        let [busy, calm] = [Spread::new(tick_ns), Spread::new(tick_ns)];
-        Self { snapshots, slice, asked, rate: 0.0, busy, calm }
+        let slice = (plan.rate / SLICES_A_SECOND) as usize / plan.together * plan.together;
+        let spreads = [0; 3].map(|_| Spread::new(tick_ns));
+        Self { config, plan, slice, spreads, slices: [0; 3], rates: vec![], served_ms: vec![] }
     }
 
-    /// Fills the book, then sends slices until so many snapshots were served.
-    fn run(mut self, way: &mut Way<'_>, guest: &mut Aside, snapshots: u64) -> Outcome<Self> {
-        let unit_ns = self.busy.unit_ns();
+    /// Fills the book, then sends slices until enough snapshots were served and enough of them were calm.
+    fn run(mut self, way: &mut Way<'_>, guest: &mut Aside) -> Outcome<Self> {
+        let unit_ns = self.spreads[0].unit_ns();
         way.slice(0, RESTING, FILL_RATE, &mut Spread::new(unit_ns))?;
-        // The first one is not measured: the shadow has a million orders to read.
-        guest.board.set(ASK, 1);
-        guest.wait_for(HAS, 1)?;
-        let (mut start, mut files) = (RESTING, self.files()?);
-        let (mut is_before_busy, mut waiting): (bool, Option<(bool, Spread)>) = (false, None);
-        let (mut calm, mut slices) = (0, 0);
+        // Not measured: the shadow has a million orders to read, and gives what it has meanwhile.
+        let mut warm = 0;
+        while guest.board.get(ORDERS) < RESTING as u64 {
+            warm += 1;
+            guest.board.set(ASK, warm);
+            guest.wait_for(HAS, warm)?;
+        }
+        while self.files()?.1 {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        way.together = self.plan.together;
+        let (mut files, mut segments) = (self.files()?, self.segments()?);
+        let (mut before, mut waiting): (_, Option<(Mark, Spread)>) = (Mark::LeftOut, None);
+        let (mut start, mut quiet, mut asked_at) = (RESTING, 0, None);
         loop {
-            let is_done = guest.board.get(HAS) == 1 + snapshots;
-            if is_done && calm >= CALM {
-                self.rate /= f64::from(slices);
+            let served = guest.board.get(HAS) - warm;
+            let has_enough = self.slices[Mark::Calm as usize] >= self.slices[Mark::Busy as usize];
+            if served == self.plan.snapshots && quiet >= CALM && has_enough {
                 return Ok(self);
             }
-            if !is_done && calm >= CALM {
+            if start + self.slice > way.len() {
+                let [calm, busy, _] = self.slices;
+                let wanted = self.plan.snapshots;
+                return Err(format!(
+                    "{served} of {wanted} snapshots were served in {SECONDS_MAX} s of load, \
+                     with {busy} slices beside them and {calm} calm ones"
+                )
+                .into());
+            }
+            if asked_at.is_none() && served < self.plan.snapshots && quiet >= CALM {
+                asked_at = Some(Instant::now());
                 guest.board.set(ASK, guest.board.get(HAS) + 1);
             }
+            let is_waiting = asked_at.is_some();
             let mut spread = Spread::new(unit_ns);
-            let asked = guest.board.get(ASK);
-            if start + self.slice > way.len() {
-                return Err(format!("{} of {snapshots} snapshots were served in time", guest.board.get(HAS) - 1).into());
+            self.rates.push(way.slice(start, start + self.slice, self.plan.rate, &mut spread)?);
+            start += self.slice;
+            if let Some(at) = asked_at.take_if(|_| guest.board.get(ASK) == guest.board.get(HAS)) {
+                self.served_ms.push(at.elapsed().as_millis() as u64);
             }
-            self.rate += way.slice(start, start + self.slice, self.asked, &mut spread)?;
-            (start, slices) = (start + self.slice, slices + 1);
-            let after = self.files()?;
-            let is_busy = guest.board.get(HAS) < asked || calm >= CALM && !is_done || after != files || after.1;
-            files = after;
-            calm = if is_busy { 0 } else { calm + 1 };
-            if let Some((was_busy, waited)) = waiting.replace((is_busy, spread)) {
-                let kept = if was_busy || is_busy || is_before_busy { &mut self.busy } else { &mut self.calm };
-                kept.add(&waited);
-                is_before_busy = was_busy;
+            let (files_after, segments_after) = (self.files()?, self.segments()?);
+            let mark = if segments_after != segments {
+                Mark::LeftOut
+            } else if is_waiting || files_after != files || files_after.1 {
+                Mark::Busy
+            } else {
+                Mark::Calm
+            };
+            (files, segments) = (files_after, segments_after);
+            quiet = if mark == Mark::Calm { quiet + 1 } else { 0 };
+            if let Some((was, waited)) = waiting.replace((mark, spread)) {
+                let kept = was.max(mark).max(before) as usize;
+                self.spreads[kept].add(&waited);
+                self.slices[kept] += 1;
+                before = was;
             }
         }
     }
 
-    /// How many files of snapshots there are, and whether one is being written.
+    /// The newest file of a snapshot, and whether one is being written.
     fn files(&self) -> Outcome<(u64, bool)> {
         let (mut newest, mut is_writing) = (0_u64, false);
-        for entry in std::fs::read_dir(self.snapshots).into_iter().flatten() {
+        for entry in std::fs::read_dir(self.config.data.join("snapshots")).into_iter().flatten() {
             let name = entry?.file_name();
             let name = name.to_string_lossy();
             match name.strip_suffix(".snapshot").and_then(|digits| digits.parse::<u64>().ok()) {
@@ -172,16 +252,22 @@ impl<'a> Course<'a> {
         }
         Ok((newest, is_writing))
     }
+
+    /// How many segments the logs have.
+    fn segments(&self) -> Outcome<usize> {
+        let logs = ["orders", "reports", "market"].map(|stream| disk::segments(&self.config.log(stream)));
+        logs.into_iter().try_fold(0, |count, segments| Ok(count + segments?.len()))
+    }
 }
 
 /// Asks for snapshots as often as it is told to, and looks at each of them.
-fn ask(board: &'static Board, port: u16) -> Outcome<()> {
+fn ask(board: &'static Board, port: u16, priority: Priority) -> Outcome<()> {
     clock::pin(host::PROCESSOR);
-    idle::become_idle()?;
+    priority.take()?;
     let mut bytes = Vec::new();
     while board.get(host::STOP) == 0 {
         if board.get(ASK) == board.get(HAS) {
-            std::thread::sleep(std::time::Duration::from_millis(1));
+            std::thread::sleep(Duration::from_millis(1));
             continue;
         }
         let mut stream = TcpStream::connect(("127.0.0.1", port))?;
@@ -190,12 +276,14 @@ fn ask(board: &'static Board, port: u16) -> Outcome<()> {
         stream.read_exact(&mut head)?;
         let count = SnapshotHead::decode(&head).count;
         bytes.resize(count as usize * SnapshotOrder::SIZE + 4, 0);
-        stream.read_exact(&mut bytes)?;
+        for piece in bytes.chunks_mut(PIECE) {
+            stream.read_exact(piece)?;
+        }
         let (orders, crc) = bytes.split_at(bytes.len() - 4);
         let mut hasher = crc32fast::Hasher::new();
         hasher.update(&head);
         hasher.update(orders);
-        if hasher.finalize().to_le_bytes() != crc || (count as usize) < RESTING {
+        if hasher.finalize().to_le_bytes() != crc || count < board.get(ORDERS).min(RESTING as u64) {
             return Err(format!("a snapshot of {count} orders is broken, or has too few").into());
         }
         board.set(ORDERS, count);

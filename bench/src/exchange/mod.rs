@@ -41,11 +41,8 @@ pub enum What {
     /// From ring to ring while somebody who comes late is served, and while a file is written.
     Late {
         directory: PathBuf,
-        #[arg(long, default_value_t = 100_000)]
-        rate: u64,
-        /// Snapshots that are asked for.
-        #[arg(long, default_value_t = 3)]
-        snapshots: u64,
+        #[command(flatten)]
+        plan: late::Plan,
     },
     /// From a connection to a datagram.
     Sockets {
@@ -65,7 +62,7 @@ pub fn run(what: What) -> Outcome<()> {
         What::Ring { level, directory, rate, slices, slice_ms } => {
             ring::measure(&level, &directory, &Pace { rate, slices, slice_ms })
         }
-        What::Late { directory, rate, snapshots } => late::measure(&directory, rate, snapshots),
+        What::Late { directory, plan } => late::measure(&directory, &plan),
         What::Sockets { directory, rate, slices, slice_ms } => {
             sockets::measure(&directory, &Pace { rate, slices, slice_ms })
         }
@@ -104,18 +101,24 @@ struct Schedule {
     start: u64,
     pause: f64,
     first: usize,
+    together: usize,
 }
 
 impl Schedule {
     /// From a moment from now on.
     fn new(first: usize, rate: u64, tick_ns: f64) -> Self {
         let lead = (20_000.0 / tick_ns) as u64;
-        Self { start: ticks() + lead, pause: 1e9 / rate as f64 / tick_ns, first }
+        Self { start: ticks() + lead, pause: 1e9 / rate as f64 / tick_ns, first, together: 1 }
+    }
+
+    /// The same with so many that are due at the same time.
+    fn in_bursts(self, together: usize) -> Self {
+        Self { pause: self.pause * together as f64, together, ..self }
     }
 
     #[inline(always)]
     fn due(&self, index: usize) -> u64 {
-        self.start + ((index - self.first) as f64 * self.pause) as u64
+        self.start + (((index - self.first) / self.together) as f64 * self.pause) as u64
     }
 
     /// The first that is not due yet.
@@ -123,7 +126,7 @@ impl Schedule {
     fn reached(&self, now: u64) -> usize {
         match now.checked_sub(self.start) {
             None => self.first,
-            Some(since) => self.first + (since as f64 / self.pause) as usize + 1,
+            Some(since) => self.first + ((since as f64 / self.pause) as usize + 1) * self.together,
         }
     }
 }

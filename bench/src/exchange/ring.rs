@@ -63,6 +63,8 @@ pub struct Way<'a> {
     buffer: Vec<u8>,
     /// Number of the last report that came.
     heard: u64,
+    /// Commands that are due at the same time.
+    pub together: usize,
     through: Through,
     _region: Region,
 }
@@ -81,6 +83,7 @@ impl<'a> Way<'a> {
             reports,
             buffer: vec![0; READ_BYTES],
             heard: 0,
+            together: 1,
             through,
             _region: region,
         })
@@ -99,7 +102,7 @@ impl<'a> Way<'a> {
 
     /// Commands at their times, and when the last report of each was there.
     pub fn slice(&mut self, start: usize, end: usize, rate: u64, spread: &mut Spread) -> Outcome<f64> {
-        let schedule = Schedule::new(start, rate, spread.unit_ns());
+        let schedule = Schedule::new(start, rate, spread.unit_ns()).in_bursts(self.together);
         let give_up = schedule.due(end) + (PATIENCE_S as f64 * 1e9 / spread.unit_ns()) as u64;
         let (mut written, last) = (start, self.last_of(end - 1));
         let mut now = ticks();

@@ -9,6 +9,7 @@ use super::message::{Command, Message, SetKilled, SetLimits, SetState};
 use super::reason::Reason;
 use super::removal::Sweep;
 use super::{Book, Side};
+use core::hint::black_box;
 
 /// What is left of the command before.
 #[derive(Clone, Copy)]
@@ -30,17 +31,30 @@ impl Book {
             self.go_on(&mut output);
         }
         let mut consumed = 0;
+        let mut tag = commands.first().map_or(0, |command| self.look_at(&command.message));
         // What is pending is so for want of room, so while there is room nothing is.
         while output.has_room() {
             let Some(command) = commands.get(consumed) else { break };
-            self.take(&command.message, &mut output);
             consumed += 1;
+            let next_tag = commands.get(consumed).map_or(0, |next| self.look_at(&next.message));
+            self.take(&command.message, tag, &mut output);
+            tag = next_tag;
         }
         if let Some(last) = commands[..consumed].last() {
             (self.sequence, self.timestamp_ns) = (last.sequence, last.timestamp_ns);
         }
-        self.accounts.settle();
         (consumed, output.count)
+    }
+
+    /// The tag of the id that a command is about, told one command ahead: what it leads to is on its way to the cache
+    /// by the time that it is taken. What is read here decides nothing.
+    #[inline(always)]
+    fn look_at(&self, message: &Message) -> u32 {
+        let (account, client_order_id) = message.subject();
+        let tag = self.ids.tag(account, client_order_id);
+        black_box(self.accounts.get(account).map_or(0, |account| account.last_id));
+        black_box(self.orders.peek(self.ids.peek(tag)));
+        tag
     }
 
     #[cold]
@@ -57,10 +71,18 @@ impl Book {
     }
 
     #[inline(always)]
-    fn take(&mut self, message: &Message, output: &mut Output) {
+    fn take(&mut self, message: &Message, tag: u32, output: &mut Output) {
         match message {
-            Message::NewOrder(message) => self.new_order(message, output),
-            Message::CancelOrder(message) => self.cancel_order(message, output),
+            Message::NewOrder(message) => self.new_order(message, tag, output),
+            Message::CancelOrder(message) => self.cancel_order(message, tag, output),
+            other => self.take_other(other, output),
+        }
+    }
+
+    #[inline(never)]
+    fn take_other(&mut self, message: &Message, output: &mut Output) {
+        match message {
+            Message::NewOrder(_) | Message::CancelOrder(_) => unreachable!("these are taken above"),
             Message::Replace(message) => self.replace(message, output),
             Message::MassCancel(message) => self.mass_cancel(message, output),
             Message::SetState(message) => self.set_state(message, output),
@@ -100,7 +122,7 @@ impl Book {
         if message.account >= self.accounts.count() {
             return self.reject(event, Reason::UNKNOWN_ACCOUNT, output);
         }
-        self.accounts.touch(message.account).is_killed = message.is_killed == 1;
+        self.accounts.change(message.account, |account| account.is_killed = message.is_killed == 1);
         *self.place(output) = Event { flags: EVENT_LAST, ..event };
         self.end();
     }
@@ -108,13 +130,7 @@ impl Book {
     /// Where the next event goes: the caller's slice, or what is kept until there is room.
     #[inline(always)]
     pub(super) fn place<'a>(&'a mut self, output: &'a mut Output) -> &'a mut Event {
-        match output.events.get_mut(output.count) {
-            Some(place) => {
-                output.count += 1;
-                place
-            }
-            None => self.spill.place(),
-        }
+        output.place(&mut self.spill)
     }
 
     /// Ends a command, whose last event says so: the tables do their share of work.
@@ -134,16 +150,16 @@ impl Book {
     /// The next number of market messages.
     #[inline(always)]
     pub(super) fn next_market(&mut self) -> u64 {
-        self.record.next_market_sequence += 1;
-        self.record.next_market_sequence - 1
+        self.record.next_market()
     }
 
     /// The next number of an account's reports.
     #[inline(always)]
     pub(super) fn next_report(&mut self, account: u32) -> u64 {
-        let account = self.accounts.touch(account);
-        account.report_sequence += 1;
-        account.report_sequence
+        self.accounts.change(account, |account| {
+            account.report_sequence += 1;
+            account.report_sequence
+        })
     }
 }
 

@@ -27,7 +27,7 @@ impl Book {
             ensure(bid.price < ask.price, "the book is not crossed")?;
         }
         ensure(count == self.orders.count, "every order has a level")?;
-        ensure(order_sum == self.order_sum, "the orders' hash is their sum")?;
+        ensure(order_sum == self.orders.sum, "the orders' hash is their sum")?;
         let mut open_count = 0;
         for number in 0..self.accounts.count() {
             open_count += self.audit_account(number)?;
@@ -44,7 +44,7 @@ impl Book {
             ensure(order.level == level && order.previous == previous, "an order is linked to its neighbours")?;
             ensure(order.leaves > 0, "who has nothing left is gone")?;
             ensure(order.order_id > last_id, "within a price, time is order")?;
-            let found = self.find(order.account, order.client_order_id);
+            let found = self.find(order.account(), order.client_order_id);
             ensure(found.is_some_and(|found| found.slot == slot), "an order is found by its id")?;
             (previous, last_id) = (slot, order.order_id);
             (quantity, count) = (quantity + order.leaves, count + 1);
@@ -60,7 +60,7 @@ impl Book {
         let (mut slot, mut previous, mut count, mut last_id) = (account.head, NIL, 0, 0);
         while slot != NIL {
             let order = self.orders.get(slot);
-            ensure(order.account == number && order.account_previous == previous, "an account lists its orders")?;
+            ensure(order.account() == number && order.account_previous == previous, "an account lists its orders")?;
             ensure(order.order_id > last_id, "an account lists by acceptance")?;
             ensure(order.client_order_id <= account.last_id, "no id is above the last")?;
             (previous, slot, last_id, count) = (slot, order.account_next, order.order_id, count + 1);

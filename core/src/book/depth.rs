@@ -91,8 +91,8 @@ impl Book {
             Resting {
                 order_id: order.order_id,
                 client_order_id: order.client_order_id,
-                account: order.account,
-                flags: order.flags as u8,
+                account: order.account(),
+                flags: order.flags(),
                 side,
                 price: self.prices.levels.get(order.level).price,
                 leaves: order.leaves,

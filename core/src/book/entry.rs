@@ -9,7 +9,7 @@ use super::message::{
     FLAG_POST_ONLY, FLAGS_END, NewOrder, ORDER_FOK, ORDER_GTC, ORDER_IOC, ORDER_LIMIT, ORDER_MARKET, PRICE_LIMIT,
     Replace,
 };
-use super::order::Order;
+use super::order::{Order, Owner};
 use super::reason::Reason;
 use super::{Book, SelfTrade, Side};
 
@@ -31,16 +31,20 @@ fn is_well_formed_taker(message: &NewOrder) -> bool {
 }
 
 impl Book {
-    #[inline(always)]
-    pub(super) fn new_order(&mut self, message: &NewOrder, output: &mut Output) {
+    #[inline(never)]
+    pub(super) fn new_order(&mut self, message: &NewOrder, tag: u32, output: &mut Output) {
         match self.check_new(message) {
-            Ok(side) => self.accept(message, side, output),
-            Err(reason) => {
-                let &NewOrder { account, client_order_id, .. } = message;
-                let flags = u8::from(message.side == Side::Sell as u8);
-                self.reject(Event { flags, account, client_order_id, ..Event::BLANK }, reason, output);
-            }
+            Ok(Way::Rests(side)) => self.accept(message, side, tag, output),
+            Ok(Way::Takes(side)) => self.accept_taker(message, side, output),
+            Err(reason) => self.reject_new(message, reason, output),
         }
+    }
+
+    #[cold]
+    fn reject_new(&mut self, message: &NewOrder, reason: Reason, output: &mut Output) {
+        let &NewOrder { account, client_order_id, .. } = message;
+        let flags = u8::from(message.side == Side::Sell as u8);
+        self.reject(Event { flags, account, client_order_id, ..Event::BLANK }, reason, output);
     }
 
     /// What an account must be to send orders, and an id to be new.
@@ -60,7 +64,7 @@ impl Book {
     }
 
     #[inline(always)]
-    fn check_new(&self, message: &NewOrder) -> Result<Side, Reason> {
+    fn check_new(&self, message: &NewOrder) -> Result<Way, Reason> {
         let side = Side::from_number(message.side).ok_or(Reason::MALFORMED)?;
         let can_rest = message.order_type == ORDER_LIMIT | ORDER_GTC;
         let is_well_formed = if can_rest { is_price(message.price) } else { is_well_formed_taker(message) };
@@ -76,13 +80,16 @@ impl Book {
         }
         if can_rest {
             self.check_room(account)?;
-            if message.flags & FLAG_POST_ONLY != 0 && self.crosses(side, message.price) {
+            if !self.crosses(side, message.price) {
+                return Ok(Way::Rests(side));
+            }
+            if message.flags & FLAG_POST_ONLY != 0 {
                 return Err(Reason::POST_ONLY);
             }
         } else if message.order_type & 0xF0 == ORDER_FOK {
             self.check_fillable(message, side)?;
         }
-        Ok(side)
+        Ok(Way::Takes(side))
     }
 
     /// Whether an order that could rest may.
@@ -129,29 +136,27 @@ impl Book {
         }
     }
 
-    /// Nothing can go wrong any more.
+    /// Puts an order that meets nobody into the book.
     #[inline(always)]
-    fn accept(&mut self, message: &NewOrder, side: Side, output: &mut Output) {
+    fn accept(&mut self, message: &NewOrder, side: Side, tag: u32, output: &mut Output) {
         let &NewOrder { account, client_order_id, price, quantity, .. } = message;
-        if message.order_type != ORDER_LIMIT | ORDER_GTC || self.crosses(side, price) {
-            return self.accept_taker(message, side, output);
-        }
         let order_id = self.record.next_order_id;
         self.record.next_order_id += 1;
-        let order =
-            Order { order_id, client_order_id, leaves: quantity, account, flags: message.flags.into(), ..Order::FREE };
-        *self.place(output) = Event {
+        let owner = Owner::new(account, message.flags);
+        let order = Order { order_id, client_order_id, leaves: quantity, owner, ..Order::FREE };
+        let sequence = self.rest(side, price, account, order, tag, 1);
+        *output.place(&mut self.spill) = Event {
             market: b'A',
             exec_type: EXEC_ACCEPTED,
             reason: 0,
             flags: side_flags(side, EVENT_LAST),
             account,
-            sequence: self.rest(side, price, order, 1),
+            sequence,
             client_order_id,
             reference: order_id,
             price,
             quantity,
-            market_sequence: self.next_market(),
+            market_sequence: self.record.next_market(),
             order_id,
         };
         self.end();
@@ -161,7 +166,7 @@ impl Book {
     fn accept_taker(&mut self, message: &NewOrder, side: Side, output: &mut Output) {
         let taker = self.taker(message, side);
         self.record.next_order_id += 1;
-        self.accounts.touch(taker.account).last_id = taker.client_order_id;
+        self.accounts.change(taker.account, |account| account.last_id = taker.client_order_id);
         *self.place(output) = Event {
             exec_type: EXEC_ACCEPTED,
             flags: side_flags(side, 0),
@@ -231,7 +236,7 @@ impl Book {
 
     /// The report of a replace; the new id counts as used from here on.
     fn replaced(&mut self, message: &Replace, side: Side, leaves: u64, others: u8) -> Event {
-        self.accounts.touch(message.account).last_id = message.new_client_order_id;
+        self.accounts.change(message.account, |account| account.last_id = message.new_client_order_id);
         Event {
             exec_type: EXEC_REPLACED,
             flags: side_flags(side, others),
@@ -248,7 +253,8 @@ impl Book {
     fn replace_by_nothing(&mut self, message: &Replace, found: Found, output: &mut Output) {
         let order = *self.orders.get(found.slot);
         let side = self.prices.levels.get(order.level).side;
-        self.take_out(found.slot, Some(found), 0);
+        self.ids.remove(&found);
+        self.unlink(found.slot, 0);
         *self.place(output) = Event {
             market: b'D',
             reason: Reason::EXECUTED as u8,
@@ -265,11 +271,10 @@ impl Book {
         let (price, side, order_id) = (level.price, level.side, order.order_id);
         let removed = order.leaves - leaves;
         level.quantity -= removed;
-        self.order_sum = self.order_sum.wrapping_sub(order.hash(price, side));
         order.client_order_id = message.new_client_order_id;
         order.leaves = leaves;
-        order.flags = message.flags.into();
-        self.order_sum = self.order_sum.wrapping_add(order.hash(price, side));
+        order.set_flags(message.flags);
+        self.orders.recount(found.slot, price, side);
         self.ids.remove(&found);
         self.ids.insert(self.ids.tag(message.account, message.new_client_order_id), found.slot);
         let others = flag_if(removed == 0, EVENT_LAST);
@@ -292,14 +297,16 @@ impl Book {
     fn replace_anew(&mut self, message: &Replace, found: Found, taker: Taker, output: &mut Output) {
         self.record.next_order_id += 1;
         let order_id = self.orders.get(found.slot).order_id;
-        self.take_out(found.slot, Some(found), 0);
+        self.ids.remove(&found);
+        self.unlink(found.slot, 0);
         let report = self.replaced(message, taker.side, taker.leaves, 0);
         if self.crosses(taker.side, taker.limit) {
             *self.place(output) = Event { market: b'D', market_sequence: self.next_market(), order_id, ..report };
             return self.sweep(taker, output);
         }
         *self.place(output) = report;
-        self.rest(taker.side, taker.price, taker.resting(), 0);
+        let tag = self.ids.tag(taker.account, taker.client_order_id);
+        self.rest(taker.side, taker.price, taker.account, taker.resting(), tag, 0);
         *self.place(output) = Event {
             market: b'U',
             flags: side_flags(taker.side, EVENT_LAST),
@@ -312,6 +319,14 @@ impl Book {
         };
         self.end();
     }
+}
+
+/// What a new order does.
+enum Way {
+    /// It rests, and meets nobody before.
+    Rests(Side),
+    /// It may trade.
+    Takes(Side),
 }
 
 /// What a replace does to its order.

@@ -119,6 +119,18 @@ impl Output<'_> {
     pub fn has_room(&self) -> bool {
         self.count < self.events.len()
     }
+
+    /// Where the next event goes: the caller's slice, or what is kept until there is room.
+    #[inline(always)]
+    pub fn place<'a>(&'a mut self, spill: &'a mut Spill) -> &'a mut Event {
+        match self.events.get_mut(self.count) {
+            Some(place) => {
+                self.count += 1;
+                place
+            }
+            None => spill.place(),
+        }
+    }
 }
 
 /// Events of one step that did not fit any more; they go first next time.

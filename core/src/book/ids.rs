@@ -64,7 +64,17 @@ impl Table {
     }
 
     #[inline(always)]
-    fn remove_at(&mut self, mut hole: usize) {
+    fn remove_at(&mut self, index: usize) {
+        self.entries[index] = EMPTY;
+        self.count -= 1;
+        if self.entries[(index + 1) & self.mask] != EMPTY {
+            self.close(index);
+        }
+    }
+
+    /// Shifts back what follows a hole.
+    #[inline(never)]
+    fn close(&mut self, mut hole: usize) {
         let mut index = hole;
         loop {
             index = (index + 1) & self.mask;
@@ -80,7 +90,6 @@ impl Table {
             }
         }
         self.entries[hole] = EMPTY;
-        self.count -= 1;
     }
 }
 
@@ -98,6 +107,10 @@ pub(super) struct Ids {
     former: Table,
     /// Where the former table is looked at next.
     cursor: usize,
+    /// Entries of the current table at which it grows.
+    grows_at: usize,
+    /// Entries below which it shrinks.
+    shrinks_below: usize,
     key: [u64; 2],
 }
 
@@ -106,7 +119,9 @@ impl Ids {
         let length = (2 * slot_count as usize).next_power_of_two().max(LENGTH_MIN);
         let mut current = Table::new(length);
         current.mask = LENGTH_MIN - 1;
-        Self { current, former: Table::new(length), cursor: 0, key }
+        let mut ids = Self { current, former: Table::new(length), cursor: 0, grows_at: 0, shrinks_below: 0, key };
+        ids.set_bounds();
+        ids
     }
 
     /// The tag of an id.
@@ -115,12 +130,16 @@ impl Ids {
         mix(self.key, client_order_id, u64::from(account)) as u32
     }
 
+    /// The slot in an entry where one with this tag may stand, or NIL.
+    #[inline(always)]
+    pub fn peek(&self, tag: u32) -> u32 {
+        (self.current.entries[tag as usize & self.current.mask] >> 32) as u32
+    }
+
     #[inline(always)]
     pub fn insert(&mut self, tag: u32, slot: u32) {
-        let length = self.current.mask + 1;
-        let part = if length <= SPARSE_MAX { 8 } else { 2 };
-        if part * self.current.count >= length && length < self.current.entries.len() {
-            self.turn(2 * length);
+        if self.current.count >= self.grows_at {
+            self.turn(2 * (self.current.mask + 1));
         }
         self.current.insert(u64::from(slot) << 32 | u64::from(tag));
     }
@@ -132,11 +151,32 @@ impl Ids {
             let slot = (self.current.entries[index] >> 32) as u32;
             return Some(Found { slot, index, is_former: false });
         }
+        self.find_former(tag, is_it)
+    }
+
+    #[cold]
+    fn find_former(&self, tag: u32, is_it: impl Fn(u32) -> bool) -> Option<Found> {
         if self.former.count == 0 {
             return None;
         }
-        let index = self.former.find(tag, &is_it)?;
+        let index = self.former.find(tag, is_it)?;
         Some(Found { slot: (self.former.entries[index] >> 32) as u32, index, is_former: true })
+    }
+
+    /// Takes the entry with this tag out whose slot `is_it`; gives that slot.
+    #[inline(always)]
+    pub fn take(&mut self, tag: u32, is_it: impl Fn(u32) -> bool) -> Option<u32> {
+        let Some(index) = self.current.find(tag, &is_it) else { return self.take_former(tag, is_it) };
+        let slot = (self.current.entries[index] >> 32) as u32;
+        self.current.remove_at(index);
+        Some(slot)
+    }
+
+    #[cold]
+    fn take_former(&mut self, tag: u32, is_it: impl Fn(u32) -> bool) -> Option<u32> {
+        let found = self.find_former(tag, is_it)?;
+        self.former.remove_at(found.index);
+        Some(found.slot)
     }
 
     /// Takes an entry out; nothing changed since it was found.
@@ -150,7 +190,7 @@ impl Ids {
     pub fn migrate(&mut self) {
         if self.former.count != 0 {
             self.move_some();
-        } else if 32 * self.current.count < self.current.mask + 1 && self.current.mask + 1 > LENGTH_MIN {
+        } else if self.current.count < self.shrinks_below {
             self.turn(self.current.mask.div_ceil(2));
         }
     }
@@ -162,6 +202,14 @@ impl Ids {
         core::mem::swap(&mut self.current, &mut self.former);
         self.current.mask = length - 1;
         self.cursor = 0;
+        self.set_bounds();
+    }
+
+    fn set_bounds(&mut self) {
+        let length = self.current.mask + 1;
+        let part = if length <= SPARSE_MAX { 8 } else { 2 };
+        self.grows_at = if length < self.current.entries.len() { length / part } else { usize::MAX };
+        self.shrinks_below = if length > LENGTH_MIN { length / 32 } else { 0 };
     }
 
     fn move_some(&mut self) {

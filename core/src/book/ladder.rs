@@ -33,7 +33,8 @@ impl Ladder {
 
     #[inline(always)]
     pub fn holds(&self, price: i64) -> bool {
-        (self.base..self.end()).contains(&price)
+        // What lies below the base wraps to a distance that no band has.
+        (price.wrapping_sub(self.base) as u64) < self.ring.len() as u64
     }
 
     #[inline(always)]

@@ -7,6 +7,7 @@ use super::message::Side;
 use super::order::{NIL, Order, Orders};
 use alloc::vec;
 use alloc::vec::Vec;
+use core::hint::select_unpredictable;
 
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(32))]
@@ -21,6 +22,18 @@ pub(super) struct Level {
 }
 
 const _: () = assert!(size_of::<Level>() == 32);
+
+impl Level {
+    /// Puts an order behind the others; the caller has told it who is before it.
+    #[inline(always)]
+    pub fn append(&mut self, orders: &mut Orders, slot: u32, leaves: u64) {
+        self.quantity += leaves;
+        self.count += 1;
+        let previous = core::mem::replace(&mut self.tail, slot);
+        self.head = select_unpredictable(previous == NIL, slot, self.head);
+        orders.get_mut(previous).next = slot;
+    }
+}
 
 /// All slots for levels.
 pub(super) struct Levels {
@@ -63,32 +76,18 @@ impl Levels {
         self.free = level;
     }
 
-    /// Puts an order behind the others; the caller has told it who is before it.
+    /// Takes out, with what it has left, the order in a slot; gives its level if that is empty now.
     #[inline(always)]
-    pub fn append(&mut self, orders: &mut Orders, level: u32, slot: u32, leaves: u64) {
-        let level = &mut self.slots[level as usize];
-        level.quantity += leaves;
-        level.count += 1;
-        match core::mem::replace(&mut level.tail, slot) {
-            NIL => level.head = slot,
-            previous => orders.get_mut(previous).next = slot,
-        }
-    }
-
-    /// Takes an order out with what it has left; says whether the level is empty now.
-    #[inline(always)]
-    pub fn unlink(&mut self, orders: &mut Orders, order: &Order) -> bool {
-        let level = &mut self.slots[order.level as usize];
-        level.quantity -= order.leaves;
+    pub fn unlink(&mut self, orders: &mut Orders, slot: u32) -> Option<u32> {
+        let &Order { level: at, previous, next, leaves, .. } = orders.get(slot);
+        let level = &mut self.slots[at as usize];
+        level.quantity -= leaves;
         level.count -= 1;
-        match order.previous {
-            NIL => level.head = order.next,
-            previous => orders.get_mut(previous).next = order.next,
-        }
-        match order.next {
-            NIL => level.tail = order.previous,
-            next => orders.get_mut(next).previous = order.previous,
-        }
-        level.count == 0
+        level.head = select_unpredictable(previous == NIL, next, level.head);
+        level.tail = select_unpredictable(next == NIL, previous, level.tail);
+        let is_empty = level.count == 0;
+        orders.get_mut(previous).next = next;
+        orders.get_mut(next).previous = previous;
+        is_empty.then_some(at)
     }
 }

@@ -5,7 +5,7 @@
 
 use super::apply::{Pending, flag_if, side_flags};
 use super::event::{EVENT_LAST, EXEC_CANCELLED, EXEC_DECREMENTED, EXEC_FILL, Event, Output, REPORT_DONE, REPORT_MAKER};
-use super::order::{NIL, Order};
+use super::order::{NIL, Order, Owner};
 use super::reason::Reason;
 use super::{Book, SelfTrade, Side};
 
@@ -38,8 +38,7 @@ impl Taker {
             client_order_id: self.client_order_id,
             leaves: self.leaves,
             executed: self.executed,
-            account: self.account,
-            flags: self.flags.into(),
+            owner: Owner::new(self.account, self.flags),
             ..Order::FREE
         }
     }
@@ -90,7 +89,7 @@ impl Book {
                 self.pending = Pending::Match(taker);
                 return;
             }
-            if taker.self_trade == SelfTrade::None || self.orders.get(slot).account != taker.account {
+            if taker.self_trade == SelfTrade::None || self.orders.get(slot).account() != taker.account {
                 self.fill(&mut taker, slot, price, output);
             } else if self.prevent(&mut taker, slot, price, output) {
                 return self.cancel_rest(&taker, Reason::SELF_TRADE, output);
@@ -102,7 +101,8 @@ impl Book {
         if !taker.can_rest {
             return self.cancel_rest(&taker, Reason::REMAINDER, output);
         }
-        self.rest(taker.side, taker.price, taker.resting(), 0);
+        let tag = self.ids.tag(taker.account, taker.client_order_id);
+        self.rest(taker.side, taker.price, taker.account, taker.resting(), tag, 0);
         *self.place(output) = Event {
             market: b'A',
             flags: side_flags(taker.side, EVENT_LAST),
@@ -143,7 +143,7 @@ impl Book {
             exec_type: EXEC_FILL,
             reason: 0,
             flags: side_flags(taker.side.opposite(), others),
-            account: maker.account,
+            account: maker.account(),
             sequence: self.lose(slot, quantity, quantity),
             client_order_id: maker.client_order_id,
             reference: match_id,
@@ -159,23 +159,22 @@ impl Book {
     #[inline(always)]
     fn lose(&mut self, slot: u32, quantity: u64, executed: u64) -> u64 {
         if self.orders.get(slot).leaves == quantity {
-            return self.take_out(slot, self.find_slot(slot), 1);
+            return self.take_out(slot, 1);
         }
         let order = self.orders.get_mut(slot);
         let level = self.prices.levels.get_mut(order.level);
         level.quantity -= quantity;
-        self.order_sum = self.order_sum.wrapping_sub(order.hash(level.price, level.side));
         order.leaves -= quantity;
         order.executed += executed;
-        self.order_sum = self.order_sum.wrapping_add(order.hash(level.price, level.side));
-        let account = order.account;
+        let account = order.account();
+        self.orders.recount(slot, level.price, level.side);
         self.next_report(account)
     }
 
     /// Keeps an account from trading with itself; says whether the incoming order ends here.
     fn prevent(&mut self, taker: &mut Taker, slot: u32, price: i64, output: &mut Output) -> bool {
         let cancel = |book: &mut Self, output: &mut Output| {
-            book.cancel(slot, book.find_slot(slot), Reason::SELF_TRADE, 0, output);
+            book.cancel(slot, Reason::SELF_TRADE, 0, output);
         };
         match taker.self_trade {
             SelfTrade::None => false,
@@ -217,7 +216,7 @@ impl Book {
             exec_type: EXEC_DECREMENTED,
             reason: Reason::SELF_TRADE as u8,
             flags: side_flags(taker.side.opposite(), others),
-            account: maker.account,
+            account: maker.account(),
             sequence: self.lose(slot, quantity, 0),
             client_order_id: maker.client_order_id,
             reference: 0,
@@ -247,30 +246,30 @@ impl Book {
     /// Puts an order into the book, behind the others of its price; gives its account's report sequence, which has
     /// gone on by `reports`.
     #[inline(always)]
-    pub(super) fn rest(&mut self, side: Side, price: i64, order: Order, reports: u64) -> u64 {
-        let account = self.accounts.touch(order.account);
+    pub(super) fn rest(&mut self, side: Side, price: i64, account: u32, order: Order, tag: u32, reports: u64) -> u64 {
+        let account = &mut self.accounts.all[account as usize];
         account.report_sequence += reports;
         account.last_id = order.client_order_id;
         let sequence = account.report_sequence;
-        let level = self.prices.find_or_insert(side, price);
-        let previous = self.prices.levels.get(level).tail;
-        let order = Order { level, previous, account_previous: account.tail, ..order };
+        let order = Order { account_previous: account.tail, ..order };
+        let at = self.prices.find_or_insert(side, price);
+        let level = self.prices.levels.get_mut(at);
+        let order = Order { level: at, previous: level.tail, part: order.hash(price, side), ..order };
         let slot = self.orders.take(order);
+        level.append(&mut self.orders, slot, order.leaves);
         self.orders.link(account, slot);
-        self.prices.levels.append(&mut self.orders, level, slot, order.leaves);
-        self.ids.insert(self.ids.tag(order.account, order.client_order_id), slot);
-        self.order_sum = self.order_sum.wrapping_add(order.hash(price, side));
+        account.settle(&mut self.accounts.sum);
+        self.ids.insert(tag, slot);
         sequence
     }
 
     /// The same, but for its account, which hears of it later.
     pub(super) fn rest_unlisted(&mut self, side: Side, price: i64, order: Order) -> u32 {
-        let level = self.prices.find_or_insert(side, price);
-        let previous = self.prices.levels.get(level).tail;
-        let slot = self.orders.take(Order { level, previous, ..order });
-        self.prices.levels.append(&mut self.orders, level, slot, order.leaves);
-        self.ids.insert(self.ids.tag(order.account, order.client_order_id), slot);
-        self.order_sum = self.order_sum.wrapping_add(order.hash(price, side));
+        let at = self.prices.find_or_insert(side, price);
+        let level = self.prices.levels.get_mut(at);
+        let slot = self.orders.take(Order { level: at, previous: level.tail, part: order.hash(price, side), ..order });
+        level.append(&mut self.orders, slot, order.leaves);
+        self.ids.insert(self.ids.tag(order.account(), order.client_order_id), slot);
         slot
     }
 }

@@ -137,6 +137,18 @@ macro_rules! commands {
         pub enum Message { $(#[allow(missing_docs, reason = "the structure says it")] $name($name),)* }
 
         impl Message {
+            /// Account and client order id that it is about; zeros: none.
+            #[inline(always)]
+            pub(super) const fn subject(&self) -> (u32, u64) {
+                match self {
+                    Self::NewOrder(order) => (order.account, order.client_order_id),
+                    Self::CancelOrder(cancel) => (cancel.account, cancel.client_order_id),
+                    Self::Replace(replace) => (replace.account, replace.client_order_id),
+                    Self::MassCancel(cancel) => (cancel.account, cancel.client_order_id),
+                    Self::SetState(_) | Self::SetLimits(_) | Self::SetKilled(_) => (0, 0),
+                }
+            }
+
             /// The longest command, bytes.
             pub const SIZE_MAX: usize = 40;
 

@@ -77,8 +77,8 @@ use message::SetLimits;
 use order::Orders;
 use prices::Prices;
 
-/// The most slots a book may have.
-const SLOT_COUNT_MAX: u32 = 1 << 28;
+/// The most slots a book may have, and the most accounts.
+const COUNT_MAX: u32 = 1 << 28;
 
 /// How large a book is, and the limits it starts with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,7 +114,7 @@ impl Config {
     /// The first field that no book can have, by name and value.
     pub fn wrong_field(&self) -> Option<(&'static str, u64)> {
         let Self { slot_count, account_count, band_ticks, quantity_max, .. } = *self;
-        let is_count = |count| (1..=SLOT_COUNT_MAX).contains(&count);
+        let is_count = |count| (1..=COUNT_MAX).contains(&count);
         let is_band =
             band_ticks.is_power_of_two() && (64..=bitmap::Bitmap::LENGTH_MAX).contains(&(band_ticks as usize));
         if !is_count(slot_count) {
@@ -146,6 +146,13 @@ struct Record {
 }
 
 impl Record {
+    /// The next number of market messages.
+    #[inline(always)]
+    fn next_market(&mut self) -> u64 {
+        self.next_market_sequence += 1;
+        self.next_market_sequence - 1
+    }
+
     fn hash(&self) -> u64 {
         fold([
             self.last_trade_price as u64,
@@ -165,8 +172,6 @@ pub struct Book {
     accounts: Accounts,
     record: Record,
     limits: SetLimits,
-    /// The sum over resting orders, as of now.
-    order_sum: u64,
     /// Of the last command taken.
     sequence: u64,
     timestamp_ns: u64,
@@ -219,7 +224,6 @@ impl Book {
                 next_market_sequence: 1,
             },
             limits: SetLimits::BLANK,
-            order_sum: 0,
             sequence: 0,
             timestamp_ns: 0,
             pending: Pending::None,
@@ -255,7 +259,7 @@ impl Book {
     ///
     /// While a command [is pending](Self::is_pending) it is the hash of something half done.
     pub fn state_hash(&self) -> u64 {
-        self.order_sum.wrapping_add(self.accounts.sum).wrapping_add(self.record.hash())
+        self.orders.sum.wrapping_add(self.accounts.sum).wrapping_add(self.record.hash())
     }
 
     /// Whether a command's events did not all fit: the next `apply` goes on with it.

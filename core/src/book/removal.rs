@@ -4,7 +4,7 @@ use super::apply::{Pending, side_flags};
 use super::event::{EVENT_LAST, EXEC_CANCELLED, EXEC_MASS_CANCEL_DONE, Event, Output, REPORT_DONE};
 use super::ids::Found;
 use super::message::{CancelOrder, MassCancel};
-use super::order::{NIL, Order};
+use super::order::NIL;
 use super::reason::Reason;
 use super::{Book, Side};
 
@@ -27,78 +27,98 @@ impl Book {
     pub(super) fn find(&self, account: u32, client_order_id: u64) -> Option<Found> {
         self.ids.find(self.ids.tag(account, client_order_id), |slot| {
             let order = self.orders.get(slot);
-            order.client_order_id == client_order_id && order.account == account
+            order.client_order_id == client_order_id && order.account() == account
         })
     }
 
-    /// Where the id of the order in a slot stands.
+    /// Takes the id of the order in a slot out of the table.
     #[inline(always)]
-    pub(super) fn find_slot(&self, slot: u32) -> Option<Found> {
+    fn take_id(&mut self, slot: u32) {
         let order = self.orders.get(slot);
-        self.ids.find(self.ids.tag(order.account, order.client_order_id), |other| other == slot)
+        let taken = self.ids.take(self.ids.tag(order.account(), order.client_order_id), |other| other == slot);
+        debug_assert!(taken.is_some(), "an order is found by its id");
     }
 
     /// Takes an order out of everything; gives its account's report sequence, which has gone on by `reports`.
     #[inline(always)]
-    pub(super) fn take_out(&mut self, slot: u32, found: Option<Found>, reports: u64) -> u64 {
-        let order = *self.orders.get(slot);
-        let level = self.prices.levels.get(order.level);
-        let (price, side) = (level.price, level.side);
-        if let Some(found) = found {
-            self.ids.remove(&found);
-        }
-        self.unlink(slot, &order, price, side, reports)
+    pub(super) fn take_out(&mut self, slot: u32, reports: u64) -> u64 {
+        self.take_id(slot);
+        self.unlink(slot, reports)
     }
 
-    /// The same, but for the id; `order` is what stands in the slot.
+    /// The same, but for the id.
     #[inline(always)]
-    fn unlink(&mut self, slot: u32, order: &Order, price: i64, side: Side, reports: u64) -> u64 {
-        self.order_sum = self.order_sum.wrapping_sub(order.hash(price, side));
-        let account = self.accounts.touch(order.account);
-        account.report_sequence += reports;
-        self.orders.unlink(account, order);
-        if self.prices.levels.unlink(&mut self.orders, order) {
-            self.prices.remove(order.level);
+    pub(super) fn unlink(&mut self, slot: u32, reports: u64) -> u64 {
+        let sequence = self.accounts.change(self.orders.get(slot).account(), |account| {
+            account.report_sequence += reports;
+            self.orders.unlink(account, slot);
+            account.report_sequence
+        });
+        if let Some(level) = self.prices.levels.unlink(&mut self.orders, slot) {
+            self.prices.remove(level);
         }
         self.orders.free(slot);
-        account.report_sequence
+        sequence
     }
 
     /// Cancels a resting order and says so.
     #[inline(always)]
-    pub(super) fn cancel(&mut self, slot: u32, found: Option<Found>, reason: Reason, others: u8, output: &mut Output) {
-        let order = *self.orders.get(slot);
+    pub(super) fn cancel(&mut self, slot: u32, reason: Reason, others: u8, output: &mut Output) {
+        self.take_id(slot);
+        self.cancel_unnamed(slot, self.orders.get(slot).account(), reason, others, output);
+    }
+
+    /// The same, but for the id. Whose it is is told, so that the account need not wait for the order.
+    #[inline(always)]
+    fn cancel_unnamed(&mut self, slot: u32, account: u32, reason: Reason, others: u8, output: &mut Output) {
+        let order = self.orders.get(slot);
         let level = self.prices.levels.get(order.level);
-        let (price, side) = (level.price, level.side);
-        if let Some(found) = found {
-            self.ids.remove(&found);
-        }
-        *self.place(output) = Event {
+        let owner = &mut self.accounts.all[account as usize];
+        owner.report_sequence += 1;
+        *output.place(&mut self.spill) = Event {
             market: b'D',
             exec_type: EXEC_CANCELLED,
             reason: reason as u8,
-            flags: side_flags(side, REPORT_DONE | others),
-            account: order.account,
-            sequence: self.unlink(slot, &order, price, side, 1),
+            flags: side_flags(level.side, REPORT_DONE | others),
+            account,
+            sequence: owner.report_sequence,
             client_order_id: order.client_order_id,
             reference: 0,
-            price,
+            price: level.price,
             quantity: order.leaves,
-            market_sequence: self.next_market(),
+            market_sequence: self.record.next_market(),
             order_id: order.order_id,
         };
+        self.orders.unlink(owner, slot);
+        owner.settle(&mut self.accounts.sum);
+        if let Some(level) = self.prices.levels.unlink(&mut self.orders, slot) {
+            self.prices.remove(level);
+        }
+        self.orders.free(slot);
     }
 
-    #[inline(always)]
-    pub(super) fn cancel_order(&mut self, message: &CancelOrder, output: &mut Output) {
+    #[inline(never)]
+    pub(super) fn cancel_order(&mut self, message: &CancelOrder, tag: u32, output: &mut Output) {
+        let &CancelOrder { account, client_order_id, .. } = message;
+        if (message.flags, message.zero) != (0, 0) || account >= self.accounts.count() {
+            return self.reject_cancel(message, output);
+        }
+        let taken = self.ids.take(tag, |slot| {
+            let order = self.orders.get(slot);
+            order.client_order_id == client_order_id && order.account() == account
+        });
+        let Some(slot) = taken else { return self.reject_cancel(message, output) };
+        self.cancel_unnamed(slot, account, Reason::NONE, EVENT_LAST, output);
+        self.end();
+    }
+
+    #[cold]
+    fn reject_cancel(&mut self, message: &CancelOrder, output: &mut Output) {
         let &CancelOrder { account, client_order_id, .. } = message;
         let reason = if (message.flags, message.zero) != (0, 0) {
             Reason::MALFORMED
         } else if account >= self.accounts.count() {
             Reason::UNKNOWN_ACCOUNT
-        } else if let Some(found) = self.find(account, client_order_id) {
-            self.cancel(found.slot, Some(found), Reason::NONE, EVENT_LAST, output);
-            return self.end();
         } else {
             Reason::UNKNOWN_ORDER
         };
@@ -117,7 +137,7 @@ impl Book {
         match head {
             Ok(cursor) => {
                 if client_order_id != 0 {
-                    self.accounts.touch(account).last_id = client_order_id;
+                    self.accounts.change(account, |account| account.last_id = client_order_id);
                 }
                 let side = Side::from_number(message.side);
                 self.cancel_all(Sweep { client_order_id, count: 0, account, cursor, side }, output);
@@ -138,7 +158,7 @@ impl Book {
             let side = self.prices.levels.get(order.level).side;
             sweep.cursor = order.account_next;
             if sweep.side.is_none_or(|wanted| wanted == side) {
-                self.cancel(slot, self.find_slot(slot), Reason::MASS_CANCEL, 0, output);
+                self.cancel(slot, Reason::MASS_CANCEL, 0, output);
                 sweep.count += 1;
             }
         }

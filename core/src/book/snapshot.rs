@@ -29,6 +29,8 @@ const WORD: usize = 8;
 const HEAD_WORDS: usize = 16;
 const ACCOUNT_WORDS: usize = 4;
 const ORDER_WORDS: usize = 6;
+/// Orders of a piece of the work.
+const PIECE: usize = 1_024;
 
 /// Words written one behind the other.
 struct Pen<'a> {
@@ -79,6 +81,14 @@ impl Book {
     /// # Errors
     /// `BUSY` while a command is pending; `TOO_LARGE`, with the bytes needed, when it does not fit.
     pub fn snapshot(&self, bytes: &mut [u8]) -> Result<usize, Fault> {
+        self.snapshot_in_pieces(bytes, || ())
+    }
+
+    /// The same; `rest` is called between two pieces of the work, 1,024 orders each.
+    ///
+    /// # Errors
+    /// As [`Self::snapshot`].
+    pub fn snapshot_in_pieces(&self, bytes: &mut [u8], mut rest: impl FnMut()) -> Result<usize, Fault> {
         if self.is_pending() {
             return Err(Fault::new(Code::BUSY));
         }
@@ -92,17 +102,25 @@ impl Book {
         pen.write(&[record.last_trade_price as u64, u64::from(record.is_halted), record.next_order_id]);
         pen.write(&[record.next_match_id, record.next_market_sequence, self.limits.quantity_max]);
         pen.write(&[u64::from(self.limits.open_orders_max), self.limits.collar_ticks]);
-        let counts = [Side::Buy, Side::Sell].map(|side| self.resting(side).count() as u64);
-        pen.write(&[self.known_accounts().count() as u64, counts[0], counts[1]]);
+        // How many bids and asks there are is known when they are written.
+        pen.write(&[self.known_accounts().count() as u64, 0, 0]);
         for (number, known) in self.known_accounts() {
             let is_killed = u64::from(known.is_killed);
             pen.write(&[number.into(), is_killed, known.last_client_order_id, known.report_sequence]);
         }
+        let (mut counts, mut left) = ([0; 2], PIECE);
         for order in self.resting(Side::Buy).chain(self.resting(Side::Sell)) {
+            counts[usize::from(order.side == Side::Sell)] += 1;
+            left -= 1;
+            if left == 0 {
+                rest();
+                left = PIECE;
+            }
             let whose = u64::from(order.account) | u64::from(order.flags) << 32;
             pen.write(&[order.price as u64, order.order_id, order.client_order_id]);
             pen.write(&[order.leaves, order.executed, whose]);
         }
+        Pen { bytes: &mut pen.bytes[(HEAD_WORDS - counts.len()) * WORD..], length: 0 }.write(&counts);
         let crc = checksum::hash(&pen.bytes[..pen.length]);
         pen.write(&[crc.into()]);
         Ok(length)
@@ -164,9 +182,10 @@ impl Book {
             if number >= u64::from(self.accounts.count()) {
                 return Err(Fault::with(Code::NO_SPACE, number));
             }
-            let account = self.accounts.touch(number as u32);
-            (account.last_id, account.report_sequence) = (last_id, report_sequence);
-            account.is_killed = is_killed == 1;
+            self.accounts.change(number as u32, |account| {
+                (account.last_id, account.report_sequence) = (last_id, report_sequence);
+                account.is_killed = is_killed == 1;
+            });
             next = number + 1;
         }
         Ok(())
@@ -212,11 +231,11 @@ impl Book {
             if index > 0 && slots[index - 1].0 == order_id {
                 return Err(CORRUPT);
             }
-            let account = self.accounts.touch(self.orders.get(slot).account);
-            self.orders.get_mut(slot).account_previous = account.tail;
-            self.orders.link(account, slot);
+            self.accounts.change(self.orders.get(slot).account(), |account| {
+                self.orders.get_mut(slot).account_previous = account.tail;
+                self.orders.link(account, slot);
+            });
         }
-        self.accounts.settle();
         Ok(())
     }
 

@@ -5,6 +5,7 @@
 //! is filled. So an accepted record needs nothing more than this write, and sequences go to the file in order.
 
 use super::batch::{Batch, COMMIT, Extent, encode_commit};
+use super::change::Begun;
 use super::cursors::Cursors;
 use super::frame::{Commit, Origin};
 use super::index::IndexWriter;
@@ -46,7 +47,9 @@ impl Queue {
 pub(super) struct Writing {
     pub file: Arc<dyn LogFile>,
     /// The same in memory, if batches are stored there.
-    pub mapped: Option<Box<dyn MappedFile>>,
+    pub mapped: Option<Arc<dyn MappedFile>>,
+    /// That it has no name yet, and what it follows.
+    pub begun: Option<Arc<Begun>>,
     /// Offset of the next frame.
     pub offset: u64,
     /// Where sequences are in the segment; best effort.
@@ -187,7 +190,8 @@ impl Appender {
         self.state.check_poison(0)?;
         let (sequence, timestamp_ns) = writing.newest;
         let mut queue = self.held(&self.queue);
-        if !queue.batch.is_empty() || self.state.is_sealed() || self.state.durable() != sequence {
+        let is_settled = writing.begun.is_none() && queue.batch.is_empty();
+        if !is_settled || self.state.is_sealed() || self.state.durable() != sequence {
             return Ok(());
         }
         // A segment without a frame needs none: that it is there says that everything before it is durable. And one with
@@ -203,11 +207,6 @@ impl Appender {
         }
         self.state.set_sealed();
         Ok(())
-    }
-
-    /// A segment in memory, if it is to be there and can be.
-    pub fn mapped(storage: &dyn Storage, options: &LogOptions, name: &str, bytes: u64) -> Option<Box<dyn MappedFile>> {
-        if options.is_mapped { storage.map(name, bytes).ok().flatten() } else { None }
     }
 
     /// The oldest sequence that is kept.

@@ -1,19 +1,51 @@
-//! Change: from a full segment to the next one, in the one order that loses nothing.
+//! Change: from a full segment to the next one, without the writer waiting for the disk.
 //!
-//! (1) the full one is synced; (2) the spare gets its header, and is synced; (3) it gets its name; (4) the names are
-//! synced; (5) only then comes the first frame. So every segment but the newest is durable to its end, and a segment
-//! without a header is nothing that a crash leaves.
+//! It has two halves. The writer **begins** a segment: a spare, filled and opened and mapped ahead, gets its header, and
+//! the next frame goes behind it. That is a store of 64 bytes; the spare keeps its name. Whoever syncs next **settles**
+//! it, in the one order that loses nothing:
 //!
-//! All locks are held meanwhile, for nobody could write. While a spare is waited for, none is.
+//! (1) the full segment is synced, and what is in it is durable; (2) the begun one is synced, its header and what it has
+//! by then; (3) it gets its name; (4) the names are synced, and only now is anything in it durable.
+//!
+//! So a segment with a name still says that everything before it is on the disk, and a begun one says nothing (`begun`
+//! tells how it is found, `recovery` what becomes of it). Nothing in a begun segment is called durable: a sync that is
+//! asked for one of its records settles it first. At most one is there at a time: a writer that fills a whole segment
+//! before the one before it is settled waits, and settles it itself if nobody does.
+//!
+//! *writing* and *queue* are held while a segment is begun, *sync* while it is settled. The index gets its file when the
+//! segment has its name; its entries are kept until then. What the full segment held open goes with the settling, too:
+//! 100 MB are unmapped in no microsecond.
 
 use super::appender::{Appender, Guard, Queue, Writing};
 use super::batch::COMMIT;
 use super::index::IndexWriter;
 use super::segment::{HEADER, Header, name_of};
 use super::spare::{Spare, fill, is_disk_full};
+use super::storage::{LogFile, MappedFile};
 use crate::error::{OUTCOME_UNKNOWN, Result};
 use crate::os;
-use std::sync::MutexGuard;
+use std::mem::replace;
+use std::sync::{Arc, MutexGuard};
+
+/// A segment that is written and has no name yet, and what it follows.
+#[derive(Debug)]
+pub(super) struct Begun {
+    first_sequence: u64,
+    /// The name of the spare that it was.
+    name: String,
+    full: Arc<dyn LogFile>,
+    /// Let go of when this is dropped.
+    _full: (Option<Arc<dyn MappedFile>>, IndexWriter),
+}
+
+/// What a writer that needs room has to do.
+enum Room {
+    IsThere,
+    IsBegun,
+    WaitForSpare,
+    Settle,
+    MakeLonger,
+}
 
 impl Appender {
     /// Sees to it that the segment has room for so many bytes of frames, with a new one if it must be.
@@ -23,23 +55,46 @@ impl Appender {
     pub fn make_room(&self, frame_bytes: usize) -> Result<()> {
         let bytes = (HEADER + frame_bytes + 2 * COMMIT) as u64;
         loop {
-            {
-                let _guard = Guard::new(&self.state);
-                let _sync = self.held(&self.sync);
-                let mut writing = self.held(&self.writing);
-                self.state.check()?;
-                let mut queue = self.drain_and_hold(&mut writing)?;
-                if queue.has_room(frame_bytes) {
+            match self.look_for_room(frame_bytes, bytes)? {
+                Room::IsThere => return Ok(()),
+                Room::IsBegun => {
+                    // At once, so that it is settled long before the next one is begun.
+                    self.state.ask();
                     return Ok(());
                 }
-                if writing.offset == HEADER as u64 {
-                    return self.make_longer(&writing, &mut queue, bytes);
+                Room::WaitForSpare => self.spares.wait(bytes, &self.state)?,
+                Room::Settle => {
+                    let _sync = self.held(&self.sync);
+                    self.settle_begun()?;
                 }
-                if let Some(spare) = self.spares.take(bytes) {
-                    return self.change(&mut writing, &mut queue, spare);
+                Room::MakeLonger => {
+                    let _sync = self.held(&self.sync);
+                    self.settle_begun()?;
+                    if self.make_longer(frame_bytes, bytes)? {
+                        return Ok(());
+                    }
                 }
             }
-            self.spares.wait(bytes, &self.state)?;
+        }
+    }
+
+    fn look_for_room(&self, frame_bytes: usize, bytes: u64) -> Result<Room> {
+        let _guard = Guard::new(&self.state);
+        let mut writing = self.held(&self.writing);
+        self.state.check()?;
+        let mut queue = self.drain_and_hold(&mut writing)?;
+        if queue.has_room(frame_bytes) {
+            return Ok(Room::IsThere);
+        }
+        if writing.offset == HEADER as u64 {
+            return Ok(Room::MakeLonger);
+        }
+        if writing.begun.is_some() {
+            return Ok(Room::Settle);
+        }
+        match self.spares.take(bytes) {
+            Some(spare) => self.begin(&mut writing, &mut queue, spare).map(|()| Room::IsBegun),
+            None => Ok(Room::WaitForSpare),
         }
     }
 
@@ -54,41 +109,82 @@ impl Appender {
         }
     }
 
-    /// The segment has no frame yet and is too short for one record: its name cannot change, so its length does.
-    fn make_longer(&self, writing: &Writing, queue: &mut Queue, bytes: u64) -> Result<()> {
+    /// The segment has no frame yet and is too short for one record: its name cannot change, so its length does. False
+    /// when it is another one by now. The caller holds *sync*.
+    fn make_longer(&self, frame_bytes: usize, bytes: u64) -> Result<bool> {
+        let _guard = Guard::new(&self.state);
+        let mut writing = self.held(&self.writing);
+        self.state.check()?;
+        let mut queue = self.drain_and_hold(&mut writing)?;
+        if queue.has_room(frame_bytes) || writing.offset > HEADER as u64 || writing.begun.is_some() {
+            return Ok(queue.has_room(frame_bytes));
+        }
         match fill(&*writing.file, writing.offset + queue.free, bytes, || false) {
             Ok(_) => {
                 queue.free = bytes - writing.offset;
                 self.spares.set_room(&self.state);
-                Ok(())
+                Ok(true)
             }
             Err(cause) if is_disk_full(&cause) => self.spares.set_full(bytes, &self.state),
             Err(cause) => Err(self.fatal("making a segment longer", &cause)),
         }
     }
 
-    fn change(&self, writing: &mut Writing, queue: &mut Queue, spare: Spare) -> Result<()> {
-        // Even if all records are durable: half of a seal behind them would be damage in a segment that is not the last.
-        writing.file.sync_data().map_err(|cause| self.fatal("syncing a full segment", &cause))?;
-        if self.state.written() > self.state.durable() {
-            self.state.set_durable(self.state.written());
-        }
-        self.state.check_poison(OUTCOME_UNKNOWN)?;
+    /// The first half.
+    fn begin(&self, writing: &mut Writing, queue: &mut Queue, spare: Spare) -> Result<()> {
         let first_sequence = queue.next_sequence;
-        let header = Header { first_sequence, created_ns: os::now_ns(), log_id: self.log_id };
-        let begun = spare.file.write_at(&header.encode(), 0).and_then(|()| spare.file.sync_data());
-        begun.map_err(|cause| self.fatal("writing the header of a segment", &cause))?;
-        let renamed = self.storage.rename(&spare.name, &name_of(first_sequence));
-        renamed.map_err(|cause| self.fatal("naming a segment", &cause))?;
-        self.storage.sync_names().map_err(|cause| self.fatal("syncing the name of a segment", &cause))?;
-        self.spares.forget();
-        writing.mapped = Self::mapped(&*self.storage, &self.options, &name_of(first_sequence), spare.bytes);
-        writing.file = spare.file;
-        writing.index = IndexWriter::begin(&*self.storage, first_sequence);
+        let header = Header { first_sequence, created_ns: os::now_ns(), log_id: self.log_id }.encode();
+        if !spare.mapped.as_ref().is_some_and(|mapped| mapped.store(&header, 0)) {
+            let written = spare.file.write_at(&header, 0);
+            written.map_err(|cause| self.fatal("writing the header of a segment", &cause))?;
+        }
+        let index = replace(&mut writing.index, IndexWriter::without_file());
+        let mapped = replace(&mut writing.mapped, spare.mapped);
+        let full = replace(&mut writing.file, spare.file);
+        writing.begun = Some(Arc::new(Begun { first_sequence, name: spare.name, full, _full: (mapped, index) }));
         writing.offset = HEADER as u64;
         queue.free = spare.bytes - HEADER as u64;
         self.spares.set_room(&self.state);
+        Ok(())
+    }
+
+    /// Settles the segment that is begun, if one is. The caller holds *sync*.
+    fn settle_begun(&self) -> Result<()> {
+        let _guard = Guard::new(&self.state);
+        let (begun, file, sequence) = {
+            let writing = self.held(&self.writing);
+            (writing.begun.clone(), writing.file.clone(), self.state.written())
+        };
+        self.state.check_poison(OUTCOME_UNKNOWN)?;
+        begun.map_or(Ok(()), |begun| self.settle(&begun, &*file, sequence))
+    }
+
+    /// The second half: `file` is the begun segment, and everything up to `sequence` was written to it or before it. The
+    /// caller holds *sync*.
+    pub fn settle(&self, begun: &Arc<Begun>, file: &dyn LogFile, sequence: u64) -> Result<()> {
+        // Even if all records are durable: half of a seal behind them would be damage in a segment that is not the last.
+        begun.full.sync_data().map_err(|cause| self.fatal("syncing a full segment", &cause))?;
+        self.state.set_durable(begun.first_sequence - 1);
+        self.state.check_poison(OUTCOME_UNKNOWN)?;
+        file.sync_data().map_err(|cause| self.fatal("syncing the header of a segment", &cause))?;
+        self.state.check_poison(OUTCOME_UNKNOWN)?;
+        let renamed = self.storage.rename(&begun.name, &name_of(begun.first_sequence));
+        renamed.map_err(|cause| self.fatal("naming a segment", &cause))?;
+        self.storage.sync_names().map_err(|cause| self.fatal("syncing the name of a segment", &cause))?;
+        self.state.set_durable(sequence);
+        self.state.check_poison(OUTCOME_UNKNOWN)?;
+        self.make_index(begun.first_sequence);
+        self.held(&self.writing).begun = None;
+        self.spares.forget();
         self.spares.retain();
         Ok(())
+    }
+
+    /// Gives the index of the newest segment its file; best effort. Nobody begins another one meanwhile.
+    fn make_index(&self, first_sequence: u64) {
+        let file = IndexWriter::make_file(&*self.storage, first_sequence);
+        let noted = self.held(&self.writing).index.noted().to_vec();
+        let file = file.filter(|file| file.write_at(&noted, 0).is_ok());
+        self.held(&self.writing).index.go_on_in(file, noted.len());
     }
 }

@@ -56,6 +56,11 @@ impl Hint {
         self.page().filter(|page| page.log_id.load() == self.log_id)
     }
 
+    /// Whether there is a page of this log.
+    pub fn is_believed(&self) -> bool {
+        self.believed().is_some()
+    }
+
     /// Last sequence that was written; 0 when nobody says so.
     pub fn written(&self) -> u64 {
         // sync: log-tail-written. Acquire; what it says is read from the file afterwards.

@@ -131,6 +131,8 @@ impl Index {
 #[derive(Debug)]
 pub(crate) struct IndexWriter {
     file: Option<Arc<dyn LogFile>>,
+    /// The bytes of the entries, as long as there is to be a file and is none.
+    noted: Option<Vec<u8>>,
     count: u64,
     newest: Option<Entry>,
 }
@@ -138,10 +140,31 @@ pub(crate) struct IndexWriter {
 impl IndexWriter {
     /// An empty index for a segment that has no batch yet.
     pub fn begin(storage: &dyn Storage, first_sequence: u64) -> Self {
+        Self { file: Self::make_file(storage, first_sequence), noted: None, count: 0, newest: None }
+    }
+
+    /// The same for one that is begun: the file comes when it has its name.
+    pub fn without_file() -> Self {
+        Self { file: None, noted: Some(Vec::new()), count: 0, newest: None }
+    }
+
+    /// An empty file for the index of this segment.
+    pub fn make_file(storage: &dyn Storage, first_sequence: u64) -> Option<Arc<dyn LogFile>> {
         let name = index_name_of(first_sequence);
         // One that is left of a segment of the same name, which was put aside.
         let _ = storage.remove(&name);
-        Self { file: storage.create(&name).ok(), count: 0, newest: None }
+        storage.create(&name).ok()
+    }
+
+    /// The entries that were noted without a file.
+    pub fn noted(&self) -> &[u8] {
+        self.noted.as_deref().unwrap_or_default()
+    }
+
+    /// Goes on in `file`, which has so many bytes of what was noted; nowhere if there is none.
+    pub fn go_on_in(&mut self, file: Option<Arc<dyn LogFile>>, bytes: usize) {
+        let rest = self.noted.take().unwrap_or_default().split_off(bytes);
+        self.file = file.filter(|file| rest.is_empty() || file.write_at(&rest, bytes as u64).is_ok());
     }
 
     /// Goes on with the index of a segment whose batches end at `end`: keeps what is proven, drops what is not, and
@@ -160,8 +183,12 @@ impl IndexWriter {
             return anew;
         };
         let count = index.entries.partition_point(|entry| entry.offset <= newest.offset) as u64;
-        let mut resumed =
-            Self { file: storage.open(&index_name_of(first_sequence), true).ok(), count, newest: Some(newest) };
+        let mut resumed = Self {
+            file: storage.open(&index_name_of(first_sequence), true).ok(),
+            noted: None,
+            count,
+            newest: Some(newest),
+        };
         if resumed.drop_rest().is_err() {
             // What cannot be dropped must not be found.
             let _ = storage.remove(&index_name_of(first_sequence));
@@ -188,7 +215,9 @@ impl IndexWriter {
         let before = self.newest.map_or(0, |newest| newest.timestamp_max);
         let entry = Entry { timestamp_max: entry.timestamp_max.max(before), ..entry };
         let at = self.count * ENTRY as u64;
-        if self.file.as_ref().is_some_and(|file| file.write_at(&entry.encode(), at).is_err()) {
+        if let Some(noted) = &mut self.noted {
+            noted.extend_from_slice(&entry.encode());
+        } else if self.file.as_ref().is_some_and(|file| file.write_at(&entry.encode(), at).is_err()) {
             self.file = None;
         }
         self.newest = Some(entry);

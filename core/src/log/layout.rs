@@ -7,7 +7,7 @@
 //! ```text
 //! 00000000000000000001.log     segment header 64 B | frame | frame | COMMIT | frame | COMMIT | zeros
 //! 00000000000000000001.index   sparse: where a sequence or a time may be; derived
-//! spare.tmp                    the next segment, zeros
+//! spare.tmp                    the next segment: zeros, or begun and without its name yet
 //! tail                         what was written and what is durable, for those who wait; a hint
 //! cursors                      positions of groups, two copies
 //! lock                         byte 0 the writer, byte 1 each store of `cursors`

@@ -9,8 +9,8 @@
 //!                           room is reserved           its COMMIT              that was written before
 //! ```
 //! Four locks, always taken in this order, and what each guards:
-//! 1. *sync*: the one fdatasync, and every change of segment. An error of an fdatasync is told to one caller only, so a
-//!    second one must not begin before the first is known to have gone well.
+//! 1. *sync*: the one fdatasync, and the settling of a segment that was begun (`change`). An error of an fdatasync is told
+//!    to one caller only, so a second one must not begin before the first is known to have gone well.
 //! 2. *writing*: the file and the offset where the next batch goes.
 //! 3. *queue*: the batch being filled. A record is accepted only when the segment has room for it, for its COMMIT and
 //!    for a seal after it: what was accepted can be written without a byte of new storage.
@@ -33,7 +33,11 @@ mod appender;
 #[cfg(feature = "std")]
 mod batch;
 #[cfg(feature = "std")]
+pub(crate) mod begun;
+#[cfg(feature = "std")]
 mod change;
+#[cfg(all(test, feature = "std", target_os = "linux", not(miri)))]
+mod changes;
 pub mod compress;
 #[cfg(feature = "std")]
 pub mod cursors;

@@ -9,9 +9,10 @@
 //! Before damage is reported everything is looked at anew, from the names on and without the index: a writer that came
 //! back after a failed disk may have cut what this reader had seen, and have written other records behind it.
 
+use super::begun;
 use super::follow::{Hint, LogWatch};
 use super::frame::Frame;
-use super::horizon::{Horizon, NAME_TRIES, firsts, is_clean, newest, open_segment};
+use super::horizon::{Horizon, NAME_TRIES, firsts, is_clean, newest};
 use super::index::{Entry, Index};
 use super::layout::FRAME_COMMIT;
 use super::messages::Cursor;
@@ -337,19 +338,28 @@ impl LogReader {
     /// Goes from the end of an older segment to the next one.
     fn leave(&mut self, stop: &Stop) -> Result<()> {
         let next = stop.sequence;
+        if next != self.first
+            && let Some(found) = begun::open(&*self.storage, next, self.log_id)?
+            && (is_clean(stop) || found.is_begun())
+        {
+            self.walk = Walk::new(found.file, next, self.log_id);
+            self.first = next;
+            return Ok(());
+        }
         let oldest = firsts(&*self.storage)?[0];
-        if is_clean(stop) && next != self.first {
-            if let Some((_, file)) = open_segment(&*self.storage, next, Some(self.log_id))? {
-                self.walk = Walk::new(file, next, self.log_id);
-                self.first = next;
-                return Ok(());
-            }
-            if oldest > next {
-                return Err(self.gone(next, oldest));
-            }
+        if is_clean(stop) && oldest > next {
+            return Err(self.gone(next, oldest));
         }
         let proof = "a later segment is there";
         Err(corrupt(&*self.storage, &name_of(self.first), stop, next, proof))
+    }
+
+    /// The first sequences of all segments that are known, one that is begun included.
+    fn all_firsts(&self) -> Result<Vec<u64>> {
+        let mut firsts = firsts(&*self.storage)?;
+        let newest = self.horizon.begun().map_or(0, |begun| begun.segment.header.first_sequence);
+        firsts.extend(firsts.last().is_some_and(|last| *last < newest).then_some(newest));
+        Ok(firsts)
     }
 
     #[cold]
@@ -398,7 +408,11 @@ impl LogReader {
     /// Stands before the batch of `sequence`, or further before it.
     fn enter_at(&mut self, sequence: u64, has_index: bool) -> Result<()> {
         for _ in 0..NAME_TRIES {
-            let firsts = firsts(&*self.storage)?;
+            let firsts = self.all_firsts()?;
+            if firsts.last().is_some_and(|last| *last > self.horizon.first()) {
+                // What stands before the horizon is read as an older segment, which has a next one.
+                self.horizon.open_anew(has_index)?;
+            }
             let Some(first) = firsts.iter().rev().find(|first| **first <= sequence) else {
                 return Err(self.gone(sequence, firsts[0]));
             };
@@ -411,6 +425,9 @@ impl LogReader {
                 (self.cursor, self.epoch) = (Cursor { used: 0, next: sequence }, self.horizon.epoch());
                 return Ok(());
             }
+            if *first == self.horizon.first() {
+                self.horizon.open_anew(has_index)?;
+            }
         }
         fail(Code::IO, format!("the segments of {} change too fast to be read", self.storage.path().display()))
     }
@@ -421,7 +438,7 @@ impl LogReader {
         first: u64,
         find: impl FnOnce(&Index, &Arc<dyn LogFile>, u64) -> Option<Entry>,
     ) -> Result<Option<(Walk, u64)>> {
-        let Some((_, file)) = open_segment(&*self.storage, first, Some(self.log_id))? else { return Ok(None) };
+        let Some(begun::Found { file, .. }) = begun::open(&*self.storage, first, self.log_id)? else { return Ok(None) };
         let end = if first == self.horizon.first() { self.horizon.end() } else { u64::MAX };
         let walk = match find(&Index::read(&*self.storage, first), &file, end) {
             Some(entry) => Walk::resume(file, entry.offset, entry.sequence, self.log_id),
@@ -432,7 +449,8 @@ impl LogReader {
 
     fn seek_time(&mut self, time_ns: u64) -> Result<()> {
         self.horizon.advance_fully()?;
-        for first in firsts(&*self.storage)? {
+        let newest = self.horizon.first();
+        for first in self.all_firsts()?.into_iter().take_while(|first| *first <= newest) {
             let find = |index: &Index, file: &Arc<dyn LogFile>, end| index.at_time(time_ns, file, self.log_id, end);
             let Some((walk, first)) = self.enter(first, find)? else { continue };
             (self.walk, self.first, self.batch) = (walk, first, None);

@@ -2,8 +2,9 @@
 //!
 //! A sequence s is durable only if an fdatasync that began after the pwrite of its batch has returned. Three things
 //! prove that it is, wherever they stand and however they got there: a COMMIT of this log with `synced_sequence >= s`,
-//! because that number is written only after such an fdatasync; a later segment, because the segment before it is
-//! synced before the next one gets its name; and nothing else. Hence, where the frame of s is bad, incomplete or absent:
+//! because that number is written only after such an fdatasync; a later segment with a name, because the segment before
+//! it is synced before the next one gets its name; and nothing else. Hence, where the frame of s is bad, incomplete or
+//! absent:
 //!
 //! * There is a proof: the disk has lost what it had. **Refuse**, naming the place; only the operator may go on.
 //! * There is none in the rest of the log: s was never known to be durable, so nobody was told so, nor of anything
@@ -13,6 +14,12 @@
 //! s is the first sequence of the batch that is not complete, not the frame that is wrong: a batch is durable as one,
 //! and a damaged COMMIT has no sequence of its own. Clean zeros are looked at like a tear: a zeroed sector looks like
 //! the end. What cannot be told apart is rot in the last batches before a proof of them has reached the disk.
+//!
+//! **A segment that is begun** (`begun`) proves nothing but what its COMMITs say. If it begins where the newest one with a
+//! name ends, it goes on there: that one is made durable, then it gets its name, and is the newest. If not, the power has
+//! failed before the end of that one was on the disk, and what is begun goes with the torn tail. It goes from the disk
+//! before anything is appended: if it came back after the next power failure, it could begin exactly where newer records
+//! end. A killed process loses nothing, for the page cache has all of both.
 //!
 //! In every older segment all is durable by its successor, so only the newest can have a tail, and only it is scanned.
 //! When it has no record yet, the one before it is scanned too: it has the newest record and its origin.
@@ -27,6 +34,7 @@
 //! A crash in between changes nothing: nothing that is complete is ever changed, zeros make no proof, and until the
 //! last sync has returned nobody appends. It runs again and comes to the same end.
 
+use super::begun::{self, Found, Proof};
 use super::frame::Origin;
 use super::layout::SEGMENT_HEADER_BYTES;
 use super::options::LogOptions;
@@ -48,7 +56,7 @@ const READ_AHEAD_MAX: u64 = 256 << 20;
 pub struct Recovered {
     /// The last record; 0 when there was never one.
     pub last_sequence: u64,
-    /// Bytes of a torn tail that were overwritten with zeros; 0 when there was none.
+    /// Bytes of a torn tail that were overwritten with zeros or put aside; 0 when there was none.
     pub cut_bytes: u64,
     /// First sequence that the torn tail may have held; it is issued again.
     pub cut_from: Option<u64>,
@@ -118,16 +126,44 @@ pub(crate) fn corrupt(storage: &dyn Storage, name: &str, stop: &Stop, last: u64,
 pub(crate) fn recover(storage: &dyn Storage, options: &LogOptions) -> Result<(Recovered, Option<End>)> {
     storage.sync_names().map_err(failed(storage, ""))?;
     expect_newest(storage);
-    let segments = segment::list(storage)?;
-    let Some((last, older)) = segments.split_last() else { return Ok((Recovered::default(), None)) };
+    let mut before = Recovered::default();
+    loop {
+        let segments = segment::list(storage)?;
+        let Some((newest, older)) = segments.split_last() else { return Ok((before, None)) };
+        let begun = begun::list(storage, newest.header.log_id)?;
+        let (recovered, end) = recover_newest(storage, options, newest, older, &begun)?;
+        before = Recovered {
+            cut_bytes: before.cut_bytes + recovered.cut_bytes,
+            aside: [before.aside, recovered.aside].concat(),
+            rewritten_batches: before.rewritten_batches + recovered.rewritten_batches,
+            ..recovered
+        };
+        match begun.into_iter().find(|begun| begun.follows(&newest.header, before.last_sequence)) {
+            // The newest one is another now.
+            Some(next) => settle(storage, &next)?,
+            None => return Ok((before, Some(end))),
+        }
+    }
+}
+
+/// Mends the newest segment that has a name. What is begun is put aside if it does not begin where that one ends.
+fn recover_newest(
+    storage: &dyn Storage,
+    options: &LogOptions,
+    last: &Segment,
+    older: &[Segment],
+    begun: &[Found],
+) -> Result<(Recovered, End)> {
     let (segment, file) = segment::open(storage, last.header.first_sequence, true)?;
     file.sync_data().map_err(failed(storage, &segment.name))?;
 
     let mut meter = Meter::new(options.progress.as_ref(), "recovering", segment.bytes);
     let tail = read_tail(&file, &segment, &mut meter).map_err(failed(storage, &segment.name))?;
     let content = content_end(&*file, tail.stop.end).map_err(failed(storage, &segment.name))?;
-    if content.is_some() {
-        refuse_proven(storage, &file, &segment, &tail.stop)?;
+    let next = tail.stop.sequence;
+    let is_followed = begun.iter().any(|begun| begun.follows(&segment.header, next - 1));
+    if content.is_some() || !begun.is_empty() {
+        refuse_proven(storage, &file, &segment, &tail.stop, if is_followed { &[] } else { begun })?;
     }
     let (mut newest, mut newest_ns) = (tail.newest, tail.newest_ns);
     if newest.is_none()
@@ -138,7 +174,7 @@ pub(crate) fn recover(storage: &dyn Storage, options: &LogOptions) -> Result<(Re
     meter.finish();
 
     let mut recovered = Recovered {
-        last_sequence: tail.stop.sequence - 1,
+        last_sequence: next - 1,
         synced_sequence: tail.synced_sequence,
         rewritten_batches: tail.unproven.len() as u64,
         newest_origin: newest.map(|batch| (batch.commit.origin, batch.last_sequence)),
@@ -154,11 +190,53 @@ pub(crate) fn recover(storage: &dyn Storage, options: &LogOptions) -> Result<(Re
     }
     if let Some(cut) = cut {
         recovered.cut_bytes = cut.bytes();
-        recovered.cut_from = (cut.bytes() > 0).then_some(tail.stop.sequence);
         recovered.aside = cut.finish(storage);
     }
-    let first_sequence = segments[0].header.first_sequence;
-    Ok((recovered, Some(End { segment, file, offset: tail.stop.end, newest_ns, first_sequence })))
+    if !is_followed && !begun.is_empty() {
+        put_aside(storage, begun, &mut recovered)?;
+    }
+    recovered.cut_from = (recovered.cut_bytes > 0 && !is_followed).then_some(next);
+    let first_sequence = older.first().unwrap_or(last).header.first_sequence;
+    Ok((recovered, End { segment, file, offset: tail.stop.end, newest_ns, first_sequence }))
+}
+
+/// Gives a begun segment its name: the one before it is whole and on the disk.
+fn settle(storage: &dyn Storage, begun: &Found) -> Result<()> {
+    let (name, header) = (&begun.segment.name, begun.segment.header);
+    let settled = storage.open(name, true).and_then(|file| {
+        // Again, for the same reason as everything that nothing proves.
+        file.write_at(&header.encode(), 0)?;
+        file.sync_data()?;
+        storage.rename(name, &segment::name_of(header.first_sequence))?;
+        storage.sync_names()
+    });
+    settled.map_err(failed(storage, name))
+}
+
+/// Takes begun segments out of the way of the log, and of every log after the next power failure: what came back later
+/// would be taken for what follows records that are written from now on.
+fn put_aside(storage: &dyn Storage, begun: &[Found], recovered: &mut Recovered) -> Result<()> {
+    for Found { segment, file } in begun {
+        let failed = failed(storage, &segment.name);
+        let own_name = segment::name_of(segment.header.first_sequence);
+        let content = content_end(&**file, SEGMENT_HEADER_BYTES).map_err(&failed)?;
+        let copy = tear::free_name(&storage.names().map_err(&failed)?, &own_name, 0);
+        match copy.filter(|_| content.is_some()) {
+            None => storage.remove(&segment.name).map_err(&failed)?,
+            Some(copy) => {
+                let aside = format!("{copy}.broken");
+                storage.rename(&segment.name, &aside).map_err(&failed)?;
+                recovered.aside.push(aside);
+            }
+        }
+        recovered.cut_bytes += content.map_or(0, |end| end - SEGMENT_HEADER_BYTES);
+        // What it says of times would be believed of the next segment that begins there.
+        match storage.remove(&segment::index_name_of(segment.header.first_sequence)) {
+            Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(failed(cause)),
+            _ => {}
+        }
+    }
+    storage.sync_names().map_err(failed(storage, ""))
 }
 
 /// Lets the disk read the newest segment while the headers of the others are looked at. Best effort.
@@ -196,15 +274,17 @@ fn read_tail(file: &Arc<dyn LogFile>, segment: &Segment, meter: &mut Meter<'_>) 
     }
 }
 
-/// Looks on behind the place where the batches end for what proves that more was durable.
+/// Looks on behind the place where the batches end for what proves that more was durable: to the end of this segment,
+/// and in what is begun and does not go on there.
 pub(crate) fn refuse_proven(
     storage: &dyn Storage,
     file: &Arc<dyn LogFile>,
     segment: &Segment,
     stop: &Stop,
+    begun: &[Found],
 ) -> Result<()> {
     let mut scan = super::scan::Scan::new(file.clone(), stop.offset);
-    let mut proof = None;
+    let mut proof: Option<Proof> = None;
     // To the end, and not to the first one: the report names all that is concerned.
     while let Some(found) = scan
         .find_commit(|found| {
@@ -212,16 +292,17 @@ pub(crate) fn refuse_proven(
         })
         .map_err(failed(storage, &segment.name))?
     {
-        if proof.is_none_or(|(_, synced)| synced < found.commit.synced_sequence) {
-            proof = Some((found.offset, found.commit.synced_sequence));
+        let (offset, synced_sequence) = (found.offset, found.commit.synced_sequence);
+        if proof.as_ref().is_none_or(|proof| proof.synced_sequence < synced_sequence) {
+            proof = Some(Proof { name: segment.name.clone(), offset, synced_sequence });
         }
+    }
+    if let Some(found) = begun::proof(storage, begun, stop.sequence)? {
+        proof = proof.filter(|proof| proof.synced_sequence > found.synced_sequence).or(Some(found));
     }
     match proof {
         None => Ok(()),
-        Some((offset, synced)) => {
-            let proof = format!("the COMMIT at offset {offset} says that everything up to {synced} was durable");
-            Err(corrupt(storage, &segment.name, stop, synced, &proof))
-        }
+        Some(proof) => Err(corrupt(storage, &segment.name, stop, proof.synced_sequence, &proof.tell(&segment.name))),
     }
 }
 

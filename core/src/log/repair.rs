@@ -12,11 +12,13 @@
 //! A record behind the damage counts only if frames follow one another from it to the very COMMIT of its batch, so a
 //! frame that somebody has stored as a payload is never taken for one. Where a segment ends is known from the next one's
 //! name, or else from the highest sequence that a COMMIT speaks of. A segment that is missing is damage of the one
-//! before it.
+//! before it. One that is begun is kept when the one before it was damaged in what was durable, and goes with the torn
+//! tail when it was not (`recovery`).
 //!
 //! The old file is copied to `….broken` before the new one takes its name, and a crash in between changes nothing: it
 //! can run again. Positions of groups of which both copies are damaged are set aside as well; the groups begin anew.
 
+use super::begun::{self, Found};
 use super::cursors::Cursors;
 use super::layout::SEGMENT_HEADER_BYTES;
 use super::options::{LogOptions, ProgressFn};
@@ -85,13 +87,23 @@ pub fn repair_on(storage: &Arc<dyn Storage>, progress: Option<&ProgressFn>) -> R
     let log_id = identify(&**storage, &firsts)?;
     let mut meter = Meter::new(progress, "repairing", firsts.len() as u64);
     let mut repaired = Repaired::default();
-    for (index, first_sequence) in firsts.iter().enumerate() {
+    let last = firsts.last().copied().unwrap_or(0);
+    let begun = begun::list(&**storage, log_id)?;
+    let begun = begun.iter().map(|begun| &begun.segment).find(|segment| segment.header.first_sequence > last);
+    let begun_first = begun.map(|begun| begun.header.first_sequence);
+    for (index, first_sequence) in firsts.iter().copied().enumerate() {
         let next_first = firsts.get(index + 1).copied();
-        let work = Work { storage: &**storage, log_id, first_sequence: *first_sequence, next_first };
-        if work.is_damaged()? {
-            work.build(&mut repaired)?;
-        }
+        let begun_first = if next_first.is_none() { begun_first } else { None };
+        let name = segment::name_of(first_sequence);
+        Work { storage: &**storage, name, log_id, first_sequence, next_first, begun_first }.mend(&mut repaired)?;
         meter.tell(index as u64);
+    }
+    if let Some(begun) = begun
+        && ends(&**storage, last, log_id)? == begun_first
+    {
+        let (name, first_sequence) = (begun.name.clone(), begun.header.first_sequence);
+        let work = Work { storage: &**storage, name, log_id, first_sequence, next_first: None, begun_first: None };
+        work.mend(&mut repaired)?;
     }
     meter.finish();
     let cursors = Cursors::open_on(storage.clone(), log_id);
@@ -147,33 +159,53 @@ fn open(storage: &dyn Storage, name: &str, is_writable: bool) -> Result<Arc<dyn 
     opened.map_err(|cause| refused(format_args!("opening {}", storage.path().join(name).display()), cause))
 }
 
+/// Where the records of a segment end: the next sequence.
+fn ends(storage: &dyn Storage, first_sequence: u64, log_id: [u8; 16]) -> Result<Option<u64>> {
+    let Some(Found { segment, file }) = begun::named(storage, first_sequence, Some(log_id))? else { return Ok(None) };
+    let stop = walk_to_stop(&file, first_sequence, log_id);
+    let stop = stop.map_err(|cause| refused(format_args!("repairing {}", segment.name), cause))?;
+    Ok(Some(stop.sequence).filter(|next| *next > first_sequence))
+}
+
 /// One segment.
 struct Work<'a> {
     storage: &'a dyn Storage,
+    /// Its name; that of a spare if it is begun.
+    name: String,
     log_id: [u8; 16],
     first_sequence: u64,
     next_first: Option<u64>,
+    /// Where one is begun that has no name yet, and proves nothing.
+    begun_first: Option<u64>,
 }
 
 impl Work<'_> {
-    fn name(&self) -> String {
-        segment::name_of(self.first_sequence)
+    /// Builds it anew if it is damaged.
+    fn mend(&self, repaired: &mut Repaired) -> Result<()> {
+        if self.is_damaged()? { self.build(repaired) } else { Ok(()) }
     }
 
     fn failed(&self) -> impl Fn(io::Error) -> crate::error::Error {
-        let at = self.storage.path().join(self.name());
+        let at = self.storage.path().join(&self.name);
         move |cause| refused(format_args!("repairing {}", at.display()), cause)
     }
 
     /// Whether something is wrong that recovery would not mend by itself.
     fn is_damaged(&self) -> Result<bool> {
-        let (segment, file) = match segment::open(self.storage, self.first_sequence, false) {
+        let opened = begun::open(self.storage, self.first_sequence, self.log_id);
+        let Found { segment, file } = match opened {
             Err(error) if matches!(error.code(), Code::CORRUPT | Code::FOREIGN) => return Ok(true),
-            opened => opened?,
+            Ok(None) => return Ok(false),
+            Ok(Some(found)) => found,
+            Err(error) => return Err(error),
         };
         let stop = walk_to_stop(&file, self.first_sequence, self.log_id).map_err(self.failed())?;
         let Some(next_first) = self.next_first else {
-            let proven = refuse_proven(self.storage, &file, &segment, &stop);
+            let mut begun = begun::list_behind(self.storage, &segment.header)?;
+            if begun.iter().any(|begun| begun.follows(&segment.header, stop.sequence - 1)) {
+                begun.clear();
+            }
+            let proven = refuse_proven(self.storage, &file, &segment, &stop, &begun);
             return match proven {
                 Err(error) if error.code() == Code::CORRUPT => Ok(true),
                 checked => checked.map(|()| false),
@@ -188,8 +220,8 @@ impl Work<'_> {
 
     /// Builds it anew, keeps the old file aside, and lets the new one take its name.
     fn build(&self, repaired: &mut Repaired) -> Result<()> {
-        let (name, failed) = (self.name(), self.failed());
-        let old = open(self.storage, &name, false)?;
+        let (name, failed) = (&self.name, self.failed());
+        let old = open(self.storage, name, false)?;
         let length = old.length().map_err(&failed)?;
         match self.storage.remove(UNFINISHED) {
             Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(failed(cause)),
@@ -198,12 +230,12 @@ impl Work<'_> {
         let new = self.storage.create(UNFINISHED).map_err(&failed)?;
         let header = Header { first_sequence: self.first_sequence, created_ns: os::now_ns(), log_id: self.log_id };
         let mut rebuild = Rebuild::new(old, new.clone(), &header);
-        let lost = rebuild.run(self.next_first)?.map_err(&failed)?;
+        let lost = rebuild.run(self.next_first.or(self.begun_first))?.map_err(&failed)?;
         rebuild.fill(length.max(SEGMENT_HEADER_BYTES)).map_err(&failed)?;
         new.sync_data().map_err(&failed)?;
 
         let names = self.storage.names().map_err(&failed)?;
-        let Some(copy) = tear::free_name(&names, &name, 0) else {
+        let Some(copy) = tear::free_name(&names, &segment::name_of(self.first_sequence), 0) else {
             return fail(Code::NO_SPACE, format!("{name} has too many copies aside; remove some of the .broken files"));
         };
         let (copying, aside) = (format!("{copy}.copying"), format!("{copy}.broken"));
@@ -211,14 +243,14 @@ impl Work<'_> {
             Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(failed(cause)),
             _ => {}
         }
-        tear::copy_file(self.storage, &name, 0..length, &copying).map_err(&failed)?;
+        tear::copy_file(self.storage, name, 0..length, &copying).map_err(&failed)?;
         self.storage.rename(&copying, &aside).map_err(&failed)?;
         self.storage.sync_names().map_err(&failed)?;
         match self.storage.remove(&segment::index_name_of(self.first_sequence)) {
             Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(failed(cause)),
             _ => {}
         }
-        self.storage.rename(UNFINISHED, &name).map_err(&failed)?;
+        self.storage.rename(UNFINISHED, name).map_err(&failed)?;
         self.storage.sync_names().map_err(&failed)?;
         repaired.aside.push(aside);
         repaired.segments += 1;

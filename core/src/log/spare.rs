@@ -1,12 +1,13 @@
 //! Spare: the next segments, filled with zeros ahead by a thread of its own, because an fdatasync into space that was
-//! written before costs half of one that has to allocate it, and because a full disk is then met here and not at a
-//! write.
+//! written before costs half of one that has to allocate it, because a full disk is then met here and not at a write,
+//! and because a writer that has one goes on without waiting for the disk: it is open, and mapped if the log is.
 //!
 //! ```text
-//!   spare.new  --zeros, a piece at a time-->  spare.tmp, spare-2.tmp  --header, rename-->  00000000000000000042.log
+//!   spare.new  --zeros, a piece at a time-->  spare.tmp, spare-2.tmp  --header-->  begun  --rename-->  00..42.log
 //! ```
-//! A file is called `.tmp` only when all of its zeros are on the disk, so what another writer has left under such a
-//! name is as good as new. A file is never a segment twice.
+//! A file is called `.tmp` only when all of its zeros are on the disk. What an earlier writer has left under such a name
+//! is as good as new if it is zeros to its end. If not, it is a segment that was begun, or what a power failure has left
+//! of one: recovery has taken what belongs to the log (`begun`), and the rest is removed. A file is never a segment twice.
 //!
 //! The disk is *full* when a spare that is needed cannot be made. Its pieces are removed then, so that others have
 //! what is left, and it is tried again every 200 ms; the first one that succeeds ends the state. An error of another
@@ -14,7 +15,7 @@
 
 use super::options::LogOptions;
 use super::state::State;
-use super::storage::{LogFile, Storage};
+use super::storage::{LogFile, MappedFile, Storage};
 use crate::error::{Code, Result};
 use crate::os::fail;
 use std::collections::VecDeque;
@@ -49,6 +50,8 @@ pub(super) struct Spare {
     pub name: String,
     /// It.
     pub file: Arc<dyn LogFile>,
+    /// It in memory, if batches are stored there.
+    pub mapped: Option<Arc<dyn MappedFile>>,
     /// Its length.
     pub bytes: u64,
 }
@@ -84,6 +87,7 @@ enum Job {
 pub(super) struct Spares {
     storage: Arc<dyn Storage>,
     segment_bytes: u64,
+    is_mapped: bool,
     wanted: usize,
     stock: Mutex<Stock>,
     changed: Condvar,
@@ -138,6 +142,29 @@ pub(super) fn make(
     }
 }
 
+/// Whether there is nothing in it; what `is_over` cuts short does not count.
+fn is_zeros(file: &dyn LogFile, is_over: impl Fn() -> bool) -> io::Result<bool> {
+    let (mut at, mut buffer) = (0, vec![0; PIECE]);
+    while !is_over() {
+        let count = file.read_at(&mut buffer, at)?;
+        if count == 0 {
+            return Ok(true);
+        }
+        let (words, rest) = buffer[..count].as_chunks::<64>();
+        let is_zero = |bytes: &[u8]| bytes.iter().fold(0, |any, byte| any | byte) == 0;
+        if !is_zero(rest) || !words.iter().all(|word| is_zero(word)) {
+            return Ok(false);
+        }
+        at += count as u64;
+    }
+    Ok(false)
+}
+
+/// A segment in memory, if it is to be there and can be.
+pub(super) fn mapped(storage: &dyn Storage, is_mapped: bool, name: &str, bytes: u64) -> Option<Arc<dyn MappedFile>> {
+    if is_mapped { storage.map(name, bytes).ok().flatten().map(Arc::from) } else { None }
+}
+
 fn name_of(number: usize) -> String {
     if number == 0 { SPARE.into() } else { format!("spare-{}.tmp", number + 1) }
 }
@@ -145,8 +172,9 @@ fn name_of(number: usize) -> String {
 impl Spares {
     /// No spares yet; [`Self::run`] makes them.
     pub fn new(storage: Arc<dyn Storage>, options: &LogOptions) -> Self {
+        let LogOptions { segment_bytes, is_mapped, .. } = *options;
         let wanted = options.spares as usize;
-        Self { storage, segment_bytes: options.segment_bytes, wanted, stock: Mutex::default(), changed: Condvar::new() }
+        Self { storage, segment_bytes, is_mapped, wanted, stock: Mutex::default(), changed: Condvar::new() }
     }
 
     /// Begins to make spares: something is written to this log.
@@ -256,7 +284,7 @@ impl Spares {
 
     /// What the thread does until the log is closed; `retain` looks at old segments.
     pub fn run(&self, state: &State, retain: impl Fn()) {
-        self.adopt();
+        self.adopt(state);
         loop {
             match self.next_job(state) {
                 Job::End => return,
@@ -275,7 +303,7 @@ impl Spares {
                 Job::Grow(spare, bytes) => {
                     let file = spare.file.clone();
                     let grown = fill(&*file, spare.bytes, bytes, || self.rest(state));
-                    let grown = grown.map(|is_done| is_done.then(|| Spare { bytes, ..spare.clone() }));
+                    let grown = grown.map(|is_done| is_done.then(|| self.spare(spare.name.clone(), file, bytes)));
                     self.settle(grown, bytes, Some(spare), state);
                 }
             }
@@ -329,6 +357,10 @@ impl Spares {
         stock.is_ending || state.stopped() == Some(Code::IO)
     }
 
+    fn is_over(&self, state: &State) -> bool {
+        self.stock().is_ending || state.stopped() == Some(Code::IO)
+    }
+
     fn make_one(&self, bytes: u64, state: &State) -> io::Result<Option<Spare>> {
         if self.storage.free_bytes().is_ok_and(|free| free < bytes) {
             return Err(io::ErrorKind::StorageFull.into());
@@ -340,7 +372,7 @@ impl Spares {
         let name = (0..).map(name_of).find(is_free).unwrap_or_default();
         drop(stock);
         self.storage.rename(UNFINISHED, &name)?;
-        Ok(Some(Spare { name, file, bytes }))
+        Ok(Some(self.spare(name, file, bytes)))
     }
 
     /// Puts a spare into the stock, or says why there is none; `before` goes back when it could not be made longer.
@@ -376,24 +408,38 @@ impl Spares {
         self.changed.notify_all();
     }
 
-    /// Takes over what an earlier writer has left.
-    fn adopt(&self) {
+    /// Takes over what an earlier writer has left, if it is zeros to its end: a power failure may have kept frames of a
+    /// segment that was begun, and not its header.
+    fn adopt(&self, state: &State) {
         let Ok(names) = self.storage.names() else { return };
         let _ = names.iter().any(|name| name == UNFINISHED) && self.storage.remove(UNFINISHED).is_ok();
         let mut spares: Vec<_> = names.into_iter().filter(|name| is_spare(name)).collect();
         spares.sort_unstable();
         for name in spares {
-            let opened = self.storage.open(&name, true).and_then(|file| Ok((file.length()?, file)));
-            let mut stock = self.stock();
+            let is_wanted = self.stock().ready.len() < self.wanted;
+            let opened = self.storage.open(&name, true).and_then(|file| {
+                let is_right = is_wanted && file.length()? == self.segment_bytes;
+                Ok((is_right && is_zeros(&*file, || self.is_over(state))?, file))
+            });
+            if self.is_over(state) {
+                return;
+            }
             match opened {
-                Ok((bytes, file)) if bytes == self.segment_bytes && stock.ready.len() < self.wanted => {
-                    stock.ready.push_back(Spare { name, file, bytes });
+                Ok((true, file)) => {
+                    let spare = self.spare(name, file, self.segment_bytes);
+                    self.stock().ready.push_back(spare);
+                    self.changed.notify_all();
                 }
                 _ => {
                     let _ = self.storage.remove(&name);
                 }
             }
         }
+    }
+
+    fn spare(&self, name: String, file: Arc<dyn LogFile>, bytes: u64) -> Spare {
+        let mapped = mapped(&*self.storage, self.is_mapped, &name, bytes);
+        Spare { name, file, mapped, bytes }
     }
 
     fn stock(&self) -> MutexGuard<'_, Stock> {

@@ -2,9 +2,10 @@
 //!
 //! Nothing is judged here: of a damaged log it tells what is readable before the damage.
 
+use super::begun::{self, Found};
 use super::cursors::Cursors;
 use super::follow::Hint;
-use super::horizon::{Horizon, NAME_TRIES, WRITER_BYTE, firsts, open_segment};
+use super::horizon::{Horizon, NAME_TRIES, WRITER_BYTE, firsts, newest};
 use super::positions::Position;
 use super::recovery::failed;
 use super::storage::{Disk, Storage};
@@ -66,9 +67,15 @@ pub fn stat(path: impl AsRef<Path>) -> Result<LogStat> {
 /// # Errors
 /// Those of [`stat`].
 pub fn stat_on(storage: Arc<dyn Storage>) -> Result<LogStat> {
-    let (segments, id) = segments(&*storage)?;
+    let id = newest(&*storage)?.0.header.log_id;
     let hint = Arc::new(Hint::new(&*storage, id));
     let horizon = Horizon::open(Arc::clone(&storage), Arc::clone(&hint), true)?;
+    let mut segments = segments(&*storage, id)?;
+    if let Some(begun) = horizon.begun()
+        && segments.last().is_none_or(|last| last.first_sequence < begun.segment.header.first_sequence)
+    {
+        segments.push(about(&*storage, begun)?);
+    }
     let is_writer_alive = storage.is_locked(WRITER_BYTE).map_err(failed(&*storage, "lock"))?;
     Ok(LogStat {
         id,
@@ -84,28 +91,29 @@ pub fn stat_on(storage: Arc<dyn Storage>) -> Result<LogStat> {
     })
 }
 
-/// The segments, and the id of their log.
-fn segments(storage: &dyn Storage) -> Result<(Vec<SegmentStat>, [u8; 16])> {
+/// The segments that have a name.
+fn segments(storage: &dyn Storage, id: [u8; 16]) -> Result<Vec<SegmentStat>> {
     'again: for _ in 0..NAME_TRIES {
-        let (mut segments, mut id) = (Vec::new(), None);
+        let mut segments = Vec::new();
         for first_sequence in firsts(storage)? {
             // Retention takes the oldest; whoever looks at the same time begins again.
-            let Some((segment, file)) = open_segment(storage, first_sequence, id)? else { continue 'again };
-            id = Some(segment.header.log_id);
-            let modified_ns = file.modified_ns().map_err(failed(storage, &segment.name))?;
-            segments.push(SegmentStat {
-                first_sequence,
-                bytes: segment.bytes,
-                created_ns: segment.header.created_ns,
-                modified_ns,
-                name: segment.name,
-            });
+            let Some(found) = begun::named(storage, first_sequence, Some(id))? else { continue 'again };
+            segments.push(about(storage, found)?);
         }
-        if let Some(id) = id {
-            return Ok((segments, id));
-        }
+        return Ok(segments);
     }
     fail(Code::IO, format!("the segments of {} change too fast to be listed", storage.path().display()))
+}
+
+fn about(storage: &dyn Storage, Found { segment, file }: Found) -> Result<SegmentStat> {
+    let modified_ns = file.modified_ns().map_err(failed(storage, &segment.name))?;
+    Ok(SegmentStat {
+        first_sequence: segment.header.first_sequence,
+        bytes: segment.bytes,
+        created_ns: segment.header.created_ns,
+        modified_ns,
+        name: segment.name,
+    })
 }
 
 #[cfg(all(test, target_os = "linux", not(miri)))]

@@ -26,16 +26,19 @@ struct WrittenBack {
 }
 
 impl Appender {
-    /// Writes what waits, syncs, and publishes what was written when the fdatasync began.
+    /// Writes what waits, syncs, and publishes what was written when the fdatasync began. A segment that is begun gets its
+    /// name first.
     pub fn lead(&self, _sync: MutexGuard<'_, ()>) -> Result<()> {
         let _guard = Guard::new(&self.state);
-        let (file, sequence) = {
+        let (begun, file, sequence) = {
             let mut writing = self.held(&self.writing);
             self.drain(&mut writing)?;
-            (writing.file.clone(), self.state.written())
+            (writing.begun.clone(), writing.file.clone(), self.state.written())
         };
         self.state.check_poison(OUTCOME_UNKNOWN)?;
-        if sequence > self.state.durable() {
+        if let Some(begun) = begun {
+            self.settle(&begun, &*file, sequence)?;
+        } else if sequence > self.state.durable() {
             file.sync_data().map_err(|cause| self.fatal("syncing", &cause))?;
             self.state.set_durable(sequence);
         }

@@ -4,8 +4,10 @@
 //! read. The end of the log is looked at with care: a writer may have been in the middle of a batch when the frame was
 //! read, and have finished it, and more, when the rest was searched for a proof. So a proof counts only when the batch is
 //! still not there when it is read again *after* the proof: what was written before the proof can be seen by then. For
-//! the same reason an end is one only when no later segment has appeared since.
+//! the same reason an end is one only when no later segment has appeared since. A segment that is begun is read where it
+//! follows; one that begins elsewhere is no part of the log, and is looked at for proofs only.
 
+use super::begun::{self, Found, Proof};
 use super::options::ProgressFn;
 use super::recovery::{corrupt, ends_at, failed};
 use super::segment::{self, Segment};
@@ -59,6 +61,7 @@ pub fn verify_on(storage: &dyn Storage, progress: Option<&ProgressFn>) -> Result
         let read = Reading { storage, segment: &segment, verified: &mut verified, meter: &mut meter }.read(next_first);
         match read {
             Ok(Ending::Whole) => {}
+            Ok(Ending::Begun(next)) => segments.push(next),
             // Segments were added behind the newest one: it is looked at again, to its end.
             Ok(Ending::Followed) => {
                 let known = segment.header.first_sequence;
@@ -79,6 +82,8 @@ pub fn verify_on(storage: &dyn Storage, progress: Option<&ProgressFn>) -> Result
 
 enum Ending {
     Whole,
+    /// It goes on in one that has no name yet.
+    Begun(Segment),
     Followed,
 }
 
@@ -93,10 +98,13 @@ impl Reading<'_, '_> {
     fn read(self, next_first: Option<u64>) -> Result<Ending> {
         let (storage, header) = (self.storage, self.segment.header);
         let failed = failed(storage, &self.segment.name);
-        let (opened, file) = segment::open(storage, header.first_sequence, false)?;
+        let Some(Found { segment: opened, file }) = begun::open(storage, header.first_sequence, header.log_id)? else {
+            return Err(Error::new(Code::NOT_FOUND, format!("{} is not there any more", self.segment.name)));
+        };
         let mut walk = Walk::new(file.clone(), header.first_sequence, header.log_id);
         let before = *self.verified;
-        let mut proof: Option<(Stop, u64, u64)> = None;
+        let mut proof: Option<(Stop, Proof)> = None;
+        let (mut next, mut looked_at) = (None, None);
         loop {
             let stop = match walk.next().map_err(&failed)? {
                 Step::Batch(batch) => {
@@ -110,24 +118,40 @@ impl Reading<'_, '_> {
             };
             if let Some(next_first) = next_first {
                 ends_at(storage, &self.segment.name, &*file, &stop, next_first)?;
-            } else if let Some((stop, offset, synced)) = proof {
-                let proof = format!("the COMMIT at offset {offset} says that everything up to {synced} was durable");
-                return Err(corrupt(storage, &self.segment.name, &stop, synced, &proof));
+            } else if let Some((stop, proof)) = proof {
+                let name = &self.segment.name;
+                return Err(corrupt(storage, name, &stop, proof.synced_sequence, &proof.tell(name)));
             } else {
                 let content = content_end(&*file, stop.end).map_err(&failed)?;
                 let found = walk.scan().find_commit(|found| {
                     found.commit.log_id == header.log_id && found.commit.synced_sequence >= stop.sequence
                 });
                 if let Some(found) = found.map_err(&failed)? {
-                    proof = Some((stop, found.offset, found.commit.synced_sequence));
+                    let (offset, synced_sequence) = (found.offset, found.commit.synced_sequence);
+                    proof = Some((stop, Proof { name: self.segment.name.clone(), offset, synced_sequence }));
                     walk.again();
                     continue;
                 }
-                if self.is_followed()? {
+                let begun = begun::list_behind(storage, &header)?;
+                next = begun.iter().find(|begun| begun.follows(&header, stop.sequence - 1)).cloned();
+                if next.is_none() && self.is_followed()? {
                     *self.verified = before;
                     return Ok(Ending::Followed);
                 }
-                self.verified.torn_bytes = content.map_or(0, |end| end - stop.end);
+                if next.is_none() && !begun.is_empty() {
+                    if looked_at != Some(stop.sequence) {
+                        // What came before it was begun.
+                        looked_at = Some(stop.sequence);
+                        walk.again();
+                        continue;
+                    }
+                    if let Some(found) = begun::proof(storage, &begun, stop.sequence)? {
+                        proof = Some((stop, found));
+                        walk.again();
+                        continue;
+                    }
+                }
+                self.verified.torn_bytes += content.map_or(0, |end| end - stop.end);
             }
             if self.verified.segments == 0 {
                 self.verified.first_sequence = header.first_sequence;
@@ -135,7 +159,7 @@ impl Reading<'_, '_> {
             self.verified.segments += 1;
             self.verified.bytes += opened.bytes;
             self.verified.last_sequence = stop.sequence - 1;
-            return Ok(Ending::Whole);
+            return Ok(next.map_or(Ending::Whole, |next| Ending::Begun(next.segment)));
         }
     }
 

@@ -126,7 +126,8 @@ impl Log {
                 timestamp_max: end.newest_ns,
             }),
             writing: Mutex::new(Writing {
-                mapped: Appender::mapped(&*storage, options, &end.segment.name, end.segment.bytes),
+                mapped: spare::mapped(&*storage, options.is_mapped, &end.segment.name, end.segment.bytes),
+                begun: None,
                 file: end.file,
                 index,
                 offset: end.offset,

@@ -49,6 +49,10 @@ fn a_snapshot_and_the_rest_are_the_whole() {
             let mut bytes = vec![0; whole.snapshot_bytes() + 10];
             let length = whole.snapshot(&mut bytes).expect("a snapshot");
             assert_eq!(length, whole.snapshot_bytes());
+            let (mut pieces, mut rests) = (vec![0; length], 0);
+            whole.snapshot_in_pieces(&mut pieces, || rests += 1).expect("a snapshot");
+            assert!(pieces == bytes[..length]);
+            assert_eq!(rests, whole.order_count() / 1_024);
             let mut restored = Book::restore(&CONFIG, [seed, seed], &bytes[..length]).expect("the same book");
             restored.audit().expect("it is in order");
             assert_eq!((restored.sequence(), restored.state_hash()), (whole.sequence(), whole.state_hash()));

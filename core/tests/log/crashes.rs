@@ -9,6 +9,7 @@
 use crate::coin::{Coin, seed};
 use crate::disk::{Image, Moment, Names, SECTOR};
 use crate::judge::{Verdict, judge};
+use crate::plain;
 use crate::simulated::{Harm, Kind, Lie, Simulated};
 use crate::workload::{SEGMENT_BYTES, append_call, live, options};
 use std::sync::Arc;
@@ -80,6 +81,7 @@ fn try_one(moment: &Moment, lie: Lie, coin: &mut Coin) -> Verdict {
 fn moments_of(life: u64, lie: Lie) -> Vec<Moment> {
     let mut coin = Coin::new(life);
     let directory = Simulated::new().lying(lie);
+    directory.slow_down([0, 0, 30, 70][coin.below(4) as usize]);
     directory.record();
     let is_crowded = coin.percent(40);
     let lived = live(&directory, &mut coin, 40, is_crowded);
@@ -88,9 +90,12 @@ fn moments_of(life: u64, lie: Lie) -> Vec<Moment> {
     moments
 }
 
+/// How many states were judged, and in how many of them a segment was begun and had no name when the crash came.
+type Counted = [u64; 2];
+
 /// Judges `wanted` states; the first that is wrong, in a sentence that says how to see it again.
-fn enumerate(seed: u64, wanted: u64, tries: u64, lie: Lie) -> Result<u64, String> {
-    let mut states = 0;
+fn enumerate(seed: u64, wanted: u64, tries: u64, lie: Lie) -> Result<Counted, String> {
+    let [mut states, mut begun] = [0; 2];
     for life in 0.. {
         let life = Coin::of(seed, life).next();
         for moment in moments_of(life, lie) {
@@ -103,13 +108,14 @@ fn enumerate(seed: u64, wanted: u64, tries: u64, lie: Lie) -> Result<u64, String
                     )
                 })?;
                 states += 1;
+                begun += u64::from(!plain::begun(&moment.image).is_empty());
                 if states == wanted {
-                    return Ok(states);
+                    return Ok([states, begun]);
                 }
             }
         }
     }
-    Ok(states)
+    Ok([states, begun])
 }
 
 /// A log promises what it has synced, and before this was tried nobody knew where it says so too early: between the
@@ -128,8 +134,10 @@ fn nothing_acknowledged_is_lost_wherever_the_power_fails() {
         }
     });
     drop(answers);
-    let states: u64 = answered.iter().map(|answer| answer.unwrap_or_else(|wrong| panic!("{wrong}"))).sum();
-    println!("{states} states: nothing acknowledged was lost");
+    let counted = answered.iter().map(|answer| answer.unwrap_or_else(|wrong| panic!("{wrong}")));
+    let [states, begun] = counted.fold([0; 2], |sum: Counted, more| [sum[0] + more[0], sum[1] + more[1]]);
+    println!("{states} states, {begun} of them amid a change of segment: nothing acknowledged was lost");
+    assert!(begun * 50 > states, "a change is one of the things that a crash must be tried in");
 }
 
 /// Lives on a disk that lies, until one has lost what it had acknowledged.

@@ -41,6 +41,9 @@ pub fn judge_on(directory: &Simulated, options: &LogOptions) -> Verdict {
 }
 
 fn keeps_promises(ledger: &Ledger, read: &BTreeMap<u64, Vec<u8>>) -> Verdict {
+    if let Some(contradiction) = &ledger.contradiction {
+        return Err(contradiction.clone());
+    }
     let (Some(first), Some(last)) = (read.keys().next(), read.keys().next_back()) else {
         let gone = ledger.acknowledged.keys().find(|sequence| **sequence >= ledger.trimmed_below.max(1));
         return gone.map_or(Ok(()), |sequence| Err(format!("nothing is there, and {sequence} was acknowledged")));

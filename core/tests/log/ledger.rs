@@ -36,6 +36,8 @@ pub struct Ledger {
     pub cursors: BTreeMap<String, (u64, Vec<u64>)>,
     /// Records below this may be gone.
     pub trimmed_below: u64,
+    /// That a sequence was acknowledged for two records, if one was.
+    pub contradiction: Option<String>,
     next_id: u64,
 }
 
@@ -65,11 +67,11 @@ impl Ledger {
     /// Everything up to this sequence is durable.
     pub fn acknowledge(&mut self, sequence: u64) {
         for (at, id) in self.written.range(..=sequence) {
-            let known = self.acknowledged.insert(*at, *id);
-            assert!(
-                known.is_none_or(|known| known == *id),
-                "sequence {at} was acknowledged for {known:?}, now for {id}"
-            );
+            let known = *self.acknowledged.entry(*at).or_insert(*id);
+            if known != *id {
+                let told = || format!("sequence {at} was acknowledged for {known}, and now for {id}");
+                self.contradiction.get_or_insert_with(told);
+            }
         }
     }
 

@@ -7,6 +7,7 @@
 #![cfg(target_os = "linux")]
 #![allow(missing_docs, reason = "a test")]
 
+mod changes;
 mod coin;
 mod crashes;
 mod damage;

@@ -5,6 +5,7 @@
 
 use crate::disk::Image;
 use crate::ledger::payload;
+use crate::plain;
 use crate::reading::{read, read_all};
 use crate::simulated::Simulated;
 use crate::workload::SEGMENT_BYTES;
@@ -179,7 +180,8 @@ proptest! {
         }
         let mut image: Image = directory.image();
         let first = log.first_sequence();
-        let newest = image.names.keys().rfind(|name| name.ends_with(".log")).expect("a segment").clone();
+        let named = image.names.keys().rfind(|name| name.ends_with(".log")).expect("a segment").clone();
+        let newest = plain::begun(&image).pop().map_or(named, |(name, _)| name);
         let mut bytes = image.bytes(&newest);
         let used = bytes.iter().rposition(|byte| *byte != 0).unwrap_or(0) + 8;
         let header = SEGMENT_HEADER_BYTES as usize;

@@ -69,6 +69,8 @@ struct State {
     lie: Lie,
     faults: Vec<Fault>,
     limit_bytes: u64,
+    /// How many of a hundred syncs take long.
+    slow_percent: u64,
     coin: Coin,
     failed_handles: BTreeSet<u64>,
     handles: u64,
@@ -95,6 +97,7 @@ impl Simulated {
             lie: Lie::None,
             faults: Vec::new(),
             limit_bytes: u64::MAX,
+            slow_percent: 0,
             coin: Coin::new(seed),
             failed_handles: BTreeSet::new(),
             handles: 0,
@@ -114,6 +117,11 @@ impl Simulated {
     pub fn lying(self, lie: Lie) -> Self {
         self.state().lie = lie;
         self
+    }
+
+    /// Has so many of a hundred syncs take long enough for a writer to go on meanwhile.
+    pub fn slow_down(&self, percent: u64) {
+        self.state().slow_percent = percent;
     }
 
     /// Keeps a moment after each operation from now on.
@@ -393,7 +401,7 @@ impl LogFile for Handle {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let (sectors, length) = {
+        let (sectors, length, is_slow) = {
             let mut state = self.directory.state();
             if state.failed_handles.contains(&self.handle) {
                 state.syncs_after_failure += 1;
@@ -413,10 +421,11 @@ impl LogFile for Handle {
                     return Err(cause);
                 }
             }
-            state.image.inodes[self.inode].newest()
+            let (sectors, length) = state.image.inodes[self.inode].newest();
+            (sectors, length, state.step.wrapping_mul(7_919) % 100 < state.slow_percent)
         };
         // The disk works; others write meanwhile, and that is not part of this sync.
-        std::thread::sleep(Duration::from_micros(1));
+        std::thread::sleep(Duration::from_micros(if is_slow { 2_000 } else { 1 }));
         let mut state = self.directory.state();
         if state.lie != Lie::SyncDoesNothing {
             state.image.inodes[self.inode].settle(&sectors, length);

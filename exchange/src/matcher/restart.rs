@@ -259,27 +259,22 @@ fn publish(replica: &mut Replica, again: &mut Again<'_>) -> Result<()> {
 /// A replica as far as the newest snapshot goes that the logs of the outputs have reached: what they have lost of
 /// earlier commands has to be said again.
 fn begin(config: &Config, journal: &mut LogReader, heard: [u64; 2]) -> Result<Replica> {
-    let folder = config.data.join("snapshots");
-    let mut newest = None;
-    for sequence in file::sequences(&folder)? {
-        let restored = file::read(&folder, sequence).and_then(|snapshot| {
-            newest.get_or_insert(sequence);
-            file::check(&snapshot.head, journal)?;
-            let said = [snapshot.head.report_ordinal, snapshot.head.market_sequence];
-            if said[0] > heard[0] || said[1] > heard[1] {
-                let message = format!("the snapshot of {sequence} is ahead of the logs of the outputs");
-                return Err(Error::new(Code::GONE, message));
-            }
-            Replica::restore(&snapshot)
-        });
-        match restored {
-            Ok(replica) => return Ok(replica),
-            Err(error) => {
-                say(&json!({ "role": Role::Matcher.name(), "report": "snapshot skipped", "why": error.message() }));
-            }
+    let found = file::newest(&config.data.join("snapshots"), journal, u64::MAX, |snapshot| {
+        let said = [snapshot.head.report_ordinal, snapshot.head.market_sequence];
+        if said[0] > heard[0] || said[1] > heard[1] {
+            let sequence = snapshot.head.journal_sequence;
+            let message = format!("the snapshot of {sequence} is ahead of the logs of the outputs");
+            return Err(Error::new(Code::GONE, message));
         }
+        Replica::restore(&snapshot)
+    })?;
+    for (_, error) in found.skipped {
+        say(&json!({ "role": Role::Matcher.name(), "report": "snapshot skipped", "why": error.message() }));
     }
-    open_without(journal, newest)
+    match found.newest {
+        Some(replica) => Ok(replica),
+        None => open_without(journal, found.whole),
+    }
 }
 
 /// A replica of a journal's beginning.

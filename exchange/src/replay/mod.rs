@@ -5,10 +5,10 @@ mod table;
 use crate::matcher::restart;
 use crate::output::{Nobody, Sink};
 use crate::replica::{Entry, Replica};
-use crate::snapshot::file;
+use crate::snapshot::file::{self, Found};
 use serde_json::{Value, json};
 use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use table::Table;
 use tailrace_core::error::{Code, Error, Result};
 use tailrace_core::log::{LogReader, ReadOptions};
@@ -37,8 +37,15 @@ pub fn replay(options: &ReplayOptions, out: impl Write) -> Result<Value> {
     let read = ReadOptions { from: From::Oldest, is_durable_only: false };
     let mut journal = LogReader::open(&journal, &read)?;
     let last = journal.last_sequence()?.min(options.until.unwrap_or(u64::MAX));
-    let from_snapshot = if options.is_from_snapshot { newest(&options.directory, &mut journal, last)? } else { None };
-    let mut replica = match from_snapshot {
+    let mut found = Found::default();
+    if options.is_from_snapshot {
+        let folder = options.directory.join("snapshots");
+        found = file::newest(&folder, &mut journal, last, |snapshot| Replica::restore(&snapshot))?;
+    }
+    for (_, error) in found.skipped {
+        eprintln!("snapshot skipped: {}", error.message());
+    }
+    let mut replica = match found.newest {
         Some(replica) => replica,
         None => restart::open(&mut journal).map_err(|error| advised(error, options.is_from_snapshot))?,
     };
@@ -88,20 +95,4 @@ fn run<S: Sink>(journal: &mut LogReader, replica: &mut Replica, last: u64, sink:
         }
     }
     Ok(())
-}
-
-/// The newest snapshot that goes no further than `last`.
-fn newest(directory: &Path, journal: &mut LogReader, last: u64) -> Result<Option<Replica>> {
-    let folder = directory.join("snapshots");
-    for sequence in file::sequences(&folder)?.into_iter().filter(|sequence| *sequence <= last) {
-        let restored = file::read(&folder, sequence).and_then(|snapshot| {
-            file::check(&snapshot.head, journal)?;
-            Replica::restore(&snapshot)
-        });
-        match restored {
-            Ok(replica) => return Ok(Some(replica)),
-            Err(error) => eprintln!("snapshot skipped: {}", error.message()),
-        }
-    }
-    Ok(None)
 }

@@ -10,7 +10,7 @@
 //! journal for the record that it took last; if that is not what it was, it begins anew.
 
 use crate::agent::say;
-use crate::config::{Acknowledge, Config, Role};
+use crate::config::{Acknowledge, Config, Priority, Role};
 use crate::output::Nobody;
 use crate::replica::{Entry, Replica};
 use crate::snapshot::file::{self, Folder, Head};
@@ -67,6 +67,8 @@ pub struct Progress {
     pub files_failed: u64,
     /// Images made.
     pub images: u64,
+    /// When it said so.
+    pub noted_at: Option<Instant>,
 }
 
 /// How far it has come with one journal.
@@ -104,6 +106,7 @@ pub struct Follower {
     snapshots: PathBuf,
     every_commands: u64,
     keep: usize,
+    priority: Priority,
     wishes: Receiver<()>,
     images: Sender<Arc<Image>>,
     waker: Arc<Waker>,
@@ -134,6 +137,7 @@ impl Follower {
             snapshots: config.data.join("snapshots"),
             every_commands: config.snapshot.every_commands,
             keep: config.snapshot.keep,
+            priority: config.snapshot.priority,
             wishes,
             images,
             waker,
@@ -191,7 +195,7 @@ impl Follower {
         // Its lock tells a second shadow apart from the first, so it comes before everything else.
         let folder = Arc::new(Folder::open(&self.snapshots, self.keep)?);
         let Some(mut whole) = self.open(false)?.filter(|whole| whole.id() == journal.id()) else { return Ok(None) };
-        let found = file::newest(&self.snapshots, &mut whole, |snapshot| Replica::restore(&snapshot))?;
+        let found = file::newest(&self.snapshots, &mut whole, u64::MAX, |snapshot| Replica::restore(&snapshot))?;
         for (sequence, error) in found.skipped {
             tell("skipped", &[("why", &error.to_string())]);
             folder.distrust([sequence]);
@@ -249,6 +253,7 @@ impl Follower {
         self.note(course)?;
         if taken > 0 {
             course.taken_at = Instant::now();
+            self.priority.rest();
         } else if !course.journal.wait(Some(NAP))? && course.taken_at.elapsed() >= SECOND {
             course.taken_at = Instant::now();
             if self.is_same(course) == Some(false) {
@@ -290,7 +295,7 @@ impl Follower {
         let image = match course.image.upgrade().filter(|image| image.journal_sequence == sequence) {
             Some(image) => image,
             None => {
-                let image = Arc::new(Image::of(&course.replica));
+                let image = Arc::new(Image::in_pieces(&course.replica, || self.priority.rest()));
                 self.progress.images += 1;
                 self.rests_until = Instant::now() + (now.elapsed() * REST).min(SECOND);
                 image
@@ -317,7 +322,8 @@ impl Follower {
         }
         let head = course.head();
         let mut bytes = vec![0; course.replica.book().snapshot_bytes()];
-        let length = course.replica.book().snapshot(&mut bytes).map_err(|fault| {
+        let made = course.replica.book().snapshot_in_pieces(&mut bytes, || self.priority.rest());
+        let length = made.map_err(|fault| {
             Error::new(Code::INTERNAL, format!("a book between two commands gives no snapshot: {}", fault.code.text()))
         })?;
         let (folder, snapshots, journal) = (Arc::clone(&course.folder), self.snapshots.clone(), self.journal.clone());
@@ -375,6 +381,7 @@ impl Follower {
         self.progress.output_hash = told.output_hash;
         self.progress.orders = replica.book().order_count();
         self.progress.state_hash = replica.book().state_hash();
+        self.progress.noted_at = Some(self.noted_at);
         *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = self.progress;
         Ok(())
     }

@@ -11,18 +11,20 @@
 //! what is on disk. So it is never ahead of what a matcher finds when it starts again, it does not notice when one dies,
 //! and nobody notices when it does.
 //!
-//! All its work is done by threads of its own at SCHED_IDLE; whoever runs the agent only looks after them. A follower
-//! that never gets a processor falls behind, and images are as old as that; how far is in the status, as `lag`.
+//! All its work is done by threads of its own that stand behind everybody else's (`priority`); whoever runs the agent
+//! only looks after them. And because no kernel leaves the middle of a copy for a thread that wakes up, they write to
+//! sockets and files in pieces of a few microseconds. A follower that hardly gets a processor falls behind, and images
+//! are as old as that: how far is in the status as `lag`, and how long ago that was said as `silent_ms`.
 //!
 //! **What was refused.** Forking the matcher for a snapshot (a copy of a page for each that it writes from then on, in
 //! the very thread that must not stall); a copy of the book between two commands (tens of milliseconds); following the
 //! ring (a command that is in it and not in the journal may never have been).
 
 mod follower;
-pub mod idle;
+mod priority;
 
 use crate::agent::{Agent, pin, say};
-use crate::config::{Config, Role};
+use crate::config::{Config, Priority, Role};
 use crate::snapshot::client::End;
 use crate::snapshot::image::Image;
 use crate::snapshot::service::{Limits, Served, Service};
@@ -49,6 +51,7 @@ pub struct Shadow {
     workers: Vec<Worker>,
     served: Arc<Mutex<Served>>,
     progress: Arc<Mutex<Progress>>,
+    priority: Priority,
     /// What was last read of them.
     seen: (Served, Progress),
 }
@@ -70,13 +73,14 @@ impl Shadow {
             workers: Vec::new(),
             served: Arc::default(),
             progress: Arc::default(),
+            priority: config.snapshot.priority,
             seen: Default::default(),
         };
         let follower = Follower::new(config, wishes, give, waker, Arc::clone(&shadow.progress));
         let served = Arc::clone(&shadow.served);
-        let cpu = config.pin_of(Role::Shadow);
+        let (cpu, priority) = (config.pin_of(Role::Shadow), shadow.priority);
         shadow.work("shadow-follower", cpu, move || follower.run())?;
-        shadow.work("shadow-service", cpu, move || serve(service, &wanted, &images, &stopped, &served))?;
+        shadow.work("shadow-service", cpu, move || serve(service, priority, &wanted, &images, &stopped, &served))?;
         Ok(shadow)
     }
 
@@ -86,10 +90,11 @@ impl Shadow {
         cpu: Option<usize>,
         work: impl FnOnce() -> Result<()> + Send + 'static,
     ) -> Result<()> {
+        let priority = self.priority;
         let prepared = move || {
             cpu.map_or(Ok(()), pin)?;
-            if let Err(error) = idle::become_idle() {
-                say(&json!({ "role": Role::Shadow.name(), "report": "not idle", "why": error.to_string() }));
+            if let Err(error) = priority.take() {
+                say(&json!({ "role": Role::Shadow.name(), "report": "not behind", "why": error.to_string() }));
             }
             work()
         };
@@ -117,6 +122,7 @@ fn joined(worker: Worker) -> Result<()> {
 /// Serves clients until nobody holds the other end of `stopped`, or nobody makes images any more.
 fn serve(
     mut service: Service,
+    priority: Priority,
     wanted: &Sender<()>,
     images: &Receiver<Arc<Image>>,
     stopped: &Receiver<()>,
@@ -124,7 +130,9 @@ fn serve(
 ) -> Result<()> {
     let mut is_asked = false;
     loop {
-        service.turn(LOOK)?;
+        if service.turn(LOOK)? {
+            priority.rest();
+        }
         match images.try_recv() {
             Ok(image) => {
                 service.give(&image);
@@ -162,16 +170,18 @@ impl Agent for Shadow {
     }
 
     fn status(&mut self) -> Value {
-        // Never waits for a thread at SCHED_IDLE, which may not run for long: what was read last must do then.
+        // Never waits for a thread that may not run for long: what was read last must do then.
         if let (Ok(served), Ok(progress)) = (self.served.try_lock(), self.progress.try_lock()) {
             self.seen = (*served, *progress);
         }
         let (served, progress) = self.seen;
+        let silent_ms = progress.noted_at.map(|at| u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX));
         let ended: Map<_, _> =
             End::ALL.iter().map(|&end| (end.name().into(), served.ended[end as usize].into())).collect();
         json!({
             "journal_sequence": progress.journal_sequence,
             "lag": progress.lag,
+            "silent_ms": silent_ms,
             "market_sequence": progress.market_sequence,
             "report_ordinal": progress.report_ordinal,
             "orders": progress.orders,

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tailrace_core::book::market::{SNAPSHOT_REQUEST, SnapshotRequest};
 
-/// Bytes that one client may be sent before the others have their turn.
-const TURN_BYTES: usize = 1 << 20;
+/// Bytes that one client may be sent before the others have their turn, in one call: no kernel leaves it for a thread
+/// that wakes up meanwhile.
+const TURN_BYTES: usize = 32 << 10;
 
 /// Why a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -24,6 +24,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 use tailrace_core::book::record::Opening;
 use tailrace_core::error::{Code, Error, Result};
 use tailrace_core::log::LogReader;
@@ -35,6 +36,13 @@ const WORD: usize = 8;
 const HEAD_BYTES: usize = 80 + Opening::SIZE;
 const SUFFIX: &str = ".snapshot";
 const PART: &str = ".part";
+
+/// Bytes of one write: no kernel leaves it for a thread that wakes up meanwhile.
+const PIECE: usize = 32 << 10;
+/// Pieces that go to the disk together, and a time that it has for others then: who waits for the same disk, as a
+/// journal does at level `wal`, waits for these at most.
+const SYNCED: usize = 32;
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// What a snapshot is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +81,14 @@ pub struct Found<T> {
     pub newest: Option<T>,
     /// Newer ones, and why they will not do; newest first.
     pub skipped: Vec<(u64, Error)>,
+    /// The newest that is whole, whether it will do or not.
+    pub whole: Option<u64>,
+}
+
+impl<T> Default for Found<T> {
+    fn default() -> Self {
+        Self { newest: None, skipped: Vec::new(), whole: None }
+    }
 }
 
 impl Head {
@@ -221,19 +237,21 @@ pub fn check(head: &Head, journal: &mut LogReader) -> Result<()> {
     Ok(())
 }
 
-/// What `make` makes of the newest valid snapshot in `folder` that it does not refuse, of the journal that `journal` reads,
-/// which stands elsewhere then.
+/// What `make` makes of the newest valid snapshot in `folder` that it does not refuse and that goes no further than
+/// `last`, of the journal that `journal` reads, which stands elsewhere then.
 ///
 /// # Errors
 /// IO: the folder cannot be read.
 pub fn newest<T>(
     folder: &Path,
     journal: &mut LogReader,
+    last: u64,
     mut make: impl FnMut(Snapshot) -> Result<T>,
 ) -> Result<Found<T>> {
-    let mut found = Found { newest: None, skipped: Vec::new() };
-    for sequence in sequences(folder)? {
+    let mut found = Found::default();
+    for sequence in sequences(folder)?.into_iter().filter(|&sequence| sequence <= last) {
         let made = read(folder, sequence).and_then(|snapshot| {
+            found.whole.get_or_insert(sequence);
             check(&snapshot.head, journal)?;
             make(snapshot)
         });
@@ -311,8 +329,19 @@ impl Folder {
     fn write_part(&self, part: &Path, head: &[u8; HEAD_BYTES], book: &[u8]) -> io::Result<()> {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(part)?;
         file.write_all(head)?;
-        file.write_all(book)?;
-        file.write_all(&crc_of(head, book).to_le_bytes())?;
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(head);
+        for (index, piece) in book.chunks(PIECE).enumerate() {
+            crc.update(piece);
+            file.write_all(piece)?;
+            if index % SYNCED == SYNCED - 1 {
+                file.sync_data()?;
+                std::thread::sleep(PAUSE);
+            } else {
+                std::thread::yield_now();
+            }
+        }
+        file.write_all(&u64::from(crc.finalize()).to_le_bytes())?;
         file.sync_all()
     }
 

@@ -11,6 +11,9 @@ use std::fmt;
 use tailrace_core::book::market::{SNAPSHOT_HEAD, SnapshotHead, SnapshotOrder};
 use tailrace_core::book::{Book, Side};
 
+/// Orders of a piece of the work.
+const PIECE: usize = 1_024;
+
 /// The bytes of one snapshot.
 pub struct Image {
     /// The last record of the journal that is in it.
@@ -22,7 +25,12 @@ pub struct Image {
 impl Image {
     /// The image of a replica as it stands between two commands.
     pub fn of(replica: &Replica) -> Self {
-        let bytes = bytes_of(replica.book(), replica.opening().epoch);
+        Self::in_pieces(replica, || ())
+    }
+
+    /// The same; `rest` is called between two pieces of the work.
+    pub fn in_pieces(replica: &Replica, rest: impl FnMut()) -> Self {
+        let bytes = bytes_of(replica.book(), replica.opening().epoch, rest);
         Self { journal_sequence: replica.sequence(), bytes }
     }
 }
@@ -45,7 +53,7 @@ pub fn session_of(epoch: u64) -> [u8; 10] {
 }
 
 /// The bytes of a book of this epoch.
-pub fn bytes_of(book: &Book, epoch: u64) -> Vec<u8> {
+fn bytes_of(book: &Book, epoch: u64, mut rest: impl FnMut()) -> Vec<u8> {
     let count = book.order_count() as usize;
     let head = SnapshotHead {
         kind: SNAPSHOT_HEAD,
@@ -57,7 +65,13 @@ pub fn bytes_of(book: &Book, epoch: u64) -> Vec<u8> {
     };
     let mut bytes = Vec::with_capacity(SnapshotHead::SIZE + count * SnapshotOrder::SIZE + size_of::<u32>());
     bytes.extend_from_slice(&head.encode());
-    for order in book.resting(Side::Buy).chain(book.resting(Side::Sell)) {
+    let (mut crc, mut checked) = (crc32fast::Hasher::new(), 0);
+    for (index, order) in book.resting(Side::Buy).chain(book.resting(Side::Sell)).enumerate() {
+        if index % PIECE == PIECE - 1 {
+            crc.update(&bytes[checked..]);
+            checked = bytes.len();
+            rest();
+        }
         let order = SnapshotOrder {
             order_id: order.order_id,
             price: order.price,
@@ -68,8 +82,8 @@ pub fn bytes_of(book: &Book, epoch: u64) -> Vec<u8> {
         };
         bytes.extend_from_slice(&order.encode());
     }
-    let crc = crc32fast::hash(&bytes);
-    bytes.extend_from_slice(&crc.to_le_bytes());
+    crc.update(&bytes[checked..]);
+    bytes.extend_from_slice(&crc.finalize().to_le_bytes());
     bytes
 }
 

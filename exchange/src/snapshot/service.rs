@@ -149,11 +149,11 @@ impl Service {
         }
     }
 
-    /// Does what there is to do, and waits at most so long for something; the waker ends it too.
+    /// Does what there is to do, and waits at most so long for something; the waker ends it too. Whether there is more.
     ///
     /// # Errors
     /// IO: the system cannot say what happens.
-    pub fn turn(&mut self, most: Duration) -> Result<()> {
+    pub fn turn(&mut self, most: Duration) -> Result<bool> {
         let is_busy = self.has_newcomers || self.has_more;
         let wait = if is_busy { Duration::ZERO } else { most.min(LOOK) };
         let mut events = std::mem::replace(&mut self.events, Events::with_capacity(0));
@@ -184,7 +184,7 @@ impl Service {
             self.check(now);
             self.has_newcomers = true;
         }
-        Ok(())
+        Ok(self.has_more)
     }
 
     fn accept(&mut self, now: Instant) {

@@ -38,7 +38,8 @@ fn assert_equal(place: &Place, shadow: &mut Process) {
 /// The newest file, and the book that it and the rest of the journal come to.
 fn restored(place: &Place) -> (u64, Replica) {
     let mut journal = LogReader::open(place.path("data/orders"), &ReadOptions::default()).expect("a reader");
-    let found = file::newest(&place.snapshots(), &mut journal, |snapshot| Replica::restore(&snapshot)).expect("a look");
+    let found = file::newest(&place.snapshots(), &mut journal, u64::MAX, |snapshot| Replica::restore(&snapshot))
+        .expect("a look");
     assert!(found.skipped.is_empty(), "{:?}", found.skipped);
     let mut replica = found.newest.expect("a file");
     let sequence = replica.sequence();
@@ -148,26 +149,67 @@ fn one_shadow_writes_snapshots() {
     assert_equal(&place, &mut first);
 }
 
+/// Policy and nice value of each thread of the shadow's own, by name; all others are as they were.
+fn standing(shadow: &Process) -> Vec<(String, String, String)> {
+    let mut behind = Vec::new();
+    for entry in fs::read_dir(format!("/proc/{}/task", shadow.id())).expect("threads") {
+        let stat = fs::read_to_string(entry.expect("one").path().join("stat")).expect("a line");
+        let (begin, rest) = stat.rsplit_once(") ").expect("a name in brackets");
+        let name = begin.split_once('(').expect("a name").1;
+        // The third field is the first one here.
+        let fields: Vec<_> = rest.split(' ').collect();
+        let (nice, policy) = (fields[19 - 3], fields[41 - 3]);
+        if name.starts_with("shadow-") {
+            behind.push((name.to_string(), policy.to_string(), nice.to_string()));
+        } else {
+            assert_eq!((policy, nice), ("0", "0"), "whoever shares the agent's thread is not held back: {stat}");
+        }
+    }
+    behind.sort();
+    behind
+}
+
 #[test]
 fn all_that_it_does_is_done_when_nobody_else_wants_to() {
     let place = Place::new(200, 4_096);
     let _journal = place.journal(EPOCH, 4_096);
     let mut shadow = place.run("shadow");
     shadow.wait_for_sequence(1);
-    let mut idle = Vec::new();
-    for entry in fs::read_dir(format!("/proc/{}/task", shadow.id())).expect("threads") {
-        let stat = fs::read_to_string(entry.expect("one").path().join("stat")).expect("a line");
-        let (begin, rest) = stat.rsplit_once(") ").expect("a name in brackets");
-        let policy = rest.split(' ').nth(41 - 3).expect("the 41st field");
-        if begin.contains("(shadow-") {
-            assert_eq!(policy, "5", "SCHED_IDLE: {stat}");
-            idle.push(begin.split_once('(').expect("a name").1.to_string());
-        } else {
-            assert_eq!(policy, "0", "whoever shares the agent's thread is not held back: {stat}");
-        }
+    let behind = standing(&shadow);
+    let names: Vec<_> = behind.iter().map(|(name, policy, _)| (name.as_str(), policy.as_str())).collect();
+    assert_eq!(names, [("shadow-follower", "5"), ("shadow-service", "5")], "SCHED_IDLE");
+}
+
+#[test]
+fn a_nice_one_does_the_same_as_an_ordinary_thread_of_the_least_weight() {
+    let place = Place::at_priority("nice", 1_000, 4_096);
+    let journal = place.journal(EPOCH, 4_096);
+    let mut shadow = place.run("shadow");
+    let mut flow = Flow::new(10);
+    for _ in 0..3 {
+        append(&journal, &commands(&mut flow, 1_500));
+        assert_equal(&place, &mut shadow);
     }
-    idle.sort();
-    assert_eq!(idle, ["shadow-follower", "shadow-service"]);
+    let [zero, nicest] = ["0", "19"].map(String::from);
+    let expected = ["shadow-follower", "shadow-service"].map(|name| (name.to_string(), zero.clone(), nicest.clone()));
+    // A thread for a file is there for a while.
+    let behind: Vec<_> = standing(&shadow).into_iter().filter(|(name, ..)| name != "shadow-file").collect();
+    assert_eq!(behind, expected);
+    shadow.wait("files", |line| line["files"].as_u64() >= Some(2));
+    let (code, closed, _) = shadow.end();
+    assert_eq!((code, &closed["files_failed"]), (Some(0), &0.into()));
+    restored(&place);
+}
+
+#[test]
+fn it_says_how_long_it_has_said_nothing() {
+    let place = Place::new(200, 4_096);
+    let mut shadow = place.run("shadow");
+    let waiting = shadow.wait("a status", |line| line["report"] == "status");
+    assert!(waiting["silent_ms"].is_null(), "it has not begun: {waiting}");
+    let _journal = place.journal(EPOCH, 4_096);
+    shadow.wait_for_sequence(1);
+    shadow.wait("it has", |line| line["silent_ms"].is_u64());
 }
 
 #[test]

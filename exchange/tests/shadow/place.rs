@@ -31,6 +31,20 @@ impl Place {
 
     /// The same, at an acknowledge level.
     pub fn at_level(acknowledge: &str, every_commands: u64, slot_count: u32) -> Self {
+        let snapshot = serde_json::json!({ "listen": "127.0.0.1:0", "every_commands": every_commands, "keep": 3 });
+        Self::with(acknowledge, slot_count, snapshot)
+    }
+
+    /// The same, with a shadow of this priority.
+    pub fn at_priority(priority: &str, every_commands: u64, slot_count: u32) -> Self {
+        let (listen, keep) = ("127.0.0.1:0", 3);
+        let snapshot = serde_json::json!({
+            "listen": listen, "every_commands": every_commands, "keep": keep, "priority": priority
+        });
+        Self::with("written", slot_count, snapshot)
+    }
+
+    fn with(acknowledge: &str, slot_count: u32, snapshot: Value) -> Self {
         let directory = tempfile::tempdir().expect("a folder");
         let config = serde_json::json!({
             "region": "region",
@@ -40,7 +54,7 @@ impl Place {
             "book": { "slot_count": slot_count, "account_count": 8, "band_ticks": 1_024 },
             "gateway": { "listen": "127.0.0.1:0" },
             "publisher": { "feed": ["127.0.0.1:9"], "requests": "127.0.0.1:0" },
-            "snapshot": { "listen": "127.0.0.1:0", "every_commands": every_commands, "keep": 3 },
+            "snapshot": snapshot,
             "users": [],
         });
         std::fs::write(directory.path().join("exchange.json"), config.to_string()).expect("written");
