@@ -39,7 +39,7 @@ def segments(directory: Path) -> Iterator[Path]:
 
 def records(directory: Path) -> Iterator[Record]:
     """Every record of a log whose writer has gone."""
-    log_id, expected = None, 0
+    log_id, expected = b"", 0
     for segment in segments(directory):
         said = header(segment)
         if segment.suffix == ".tmp" and said != (expected, log_id):
