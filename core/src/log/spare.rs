@@ -66,7 +66,7 @@ struct Stock {
     taken: Option<String>,
     /// Bytes that somebody waits for; 0 when nobody does.
     need: u64,
-    /// How many wait for all spares.
+    /// How many wait for spares, before anything is written.
     waiting: usize,
     /// Bytes for which the disk had no room, and when to try again.
     full: Option<(u64, Instant)>,
@@ -236,16 +236,16 @@ impl Spares {
         }
     }
 
-    /// Waits until all spares that are wanted are there.
+    /// Waits until so many spares are there, or all that are wanted.
     ///
     /// # Errors
     /// As [`Self::wait`].
-    pub fn wait_all(&self, state: &State) -> Result<()> {
+    pub fn wait_for(&self, spares: usize, state: &State) -> Result<()> {
         self.start();
         let mut stock = self.stock();
         stock.waiting += 1;
         let outcome = loop {
-            if stock.ready.len() >= self.wanted {
+            if stock.ready.len() >= self.wanted.min(spares) {
                 break Ok(());
             }
             if let Err(error) = state.check() {

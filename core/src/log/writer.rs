@@ -336,8 +336,16 @@ impl Log {
     /// # Errors
     /// DISK_FULL, CLOSED, FORKED, IO.
     pub fn prepare(&self) -> Result<()> {
+        self.prepare_some(u32::MAX)
+    }
+
+    /// The same for so many of them; the others are made when there is time.
+    ///
+    /// # Errors
+    /// As [`Self::prepare`].
+    pub fn prepare_some(&self, spares: u32) -> Result<()> {
         self.0.appender.state.check()?;
-        self.0.appender.spares.wait_all(&self.0.appender.state)
+        self.0.appender.spares.wait_for(spares as usize, &self.0.appender.state)
     }
 
     /// Removes the oldest segments all of whose records are below `below` and, unless `is_forced`, below the positions
