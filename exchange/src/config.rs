@@ -218,7 +218,7 @@ pub struct PublisherConfig {
     /// Bytes of a datagram, its header included; default 1,400.
     #[serde(default = "datagram_bytes")]
     pub datagram_bytes: usize,
-    /// How long a message waits at most for others that follow at once, to leave with them; default 30.
+    /// How long a message waits at most for others that follow at once, to leave with them; default 33.
     #[serde(default = "linger_us")]
     pub linger_us: u64,
 }
@@ -236,7 +236,7 @@ const fn datagram_bytes() -> usize {
 }
 
 const fn linger_us() -> u64 {
-    30
+    33
 }
 
 /// Snapshots.

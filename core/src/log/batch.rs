@@ -103,6 +103,11 @@ pub(super) struct Batch {
 }
 
 impl Batch {
+    /// An empty one that needs no memory until its frames are longer than this.
+    pub fn with_room(bytes: usize) -> Self {
+        Self { bytes: vec![0; bytes], ..Self::default() }
+    }
+
     /// Whether there is no record in it.
     pub fn is_empty(&self) -> bool {
         self.extent.count == 0

@@ -190,6 +190,18 @@ fn what_was_accepted_before_the_disk_was_full_becomes_durable() {
 }
 
 #[test]
+fn some_spares_are_prepared_where_there_is_no_room_for_all() {
+    let (_directory, storage) = directory();
+    let faults = Faults::new(storage);
+    let options = LogOptions { spares: 3, ..small() };
+    let log = Log::open_on(Arc::new(faults.clone()), &options).expect("opened");
+    faults.set_quota(faults.used() + 2 * options.segment_bytes);
+    assert_eq!(log.prepare().expect_err("three").code(), Code::DISK_FULL);
+    log.prepare_some(2).expect("two");
+    assert_eq!(log.prepare_some(3).expect_err("three").code(), Code::DISK_FULL);
+}
+
+#[test]
 fn a_record_longer_than_a_segment_meets_a_full_disk_before_anything_is_changed() {
     let (_directory, storage) = directory();
     let faults = Faults::new(storage);

@@ -26,6 +26,8 @@ const ENTRY: usize = 32;
 const READ_MAX: u64 = 64 << 20;
 /// What lies behind the last entry may be so long before the index counts as unfinished.
 const REST_MAX: u64 = 2 * INDEX_STEP_BYTES as u64 + 2 * BATCH_BYTES_MAX as u64;
+/// Entries that a segment has room for until it has its name: those of 16 MB.
+const NOTED: usize = 256;
 /// Entries that are tried before the whole segment is read instead.
 const TRIES: usize = 64;
 
@@ -143,9 +145,9 @@ impl IndexWriter {
         Self { file: Self::make_file(storage, first_sequence), noted: None, count: 0, newest: None }
     }
 
-    /// The same for one that is begun: the file comes when it has its name.
+    /// The same for one that is begun: the file comes when it has its name. Until then it takes no memory but this.
     pub fn without_file() -> Self {
-        Self { file: None, noted: Some(Vec::new()), count: 0, newest: None }
+        Self { file: None, noted: Some(Vec::with_capacity(NOTED)), count: 0, newest: None }
     }
 
     /// An empty file for the index of this segment.

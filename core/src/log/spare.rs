@@ -38,7 +38,7 @@ const LOOK_AFTER: Duration = Duration::from_millis(50);
 pub(super) const PIECE: usize = 256 << 10;
 /// Between two pieces, while another spare is ready and while none is; none when somebody waits. A processor that this
 /// thread shares with a writer is the writer's meanwhile, so a stock of spares takes bursts that nothing is made in.
-const LONG_REST: Duration = Duration::from_millis(16);
+const LONG_REST: Duration = Duration::from_millis(64);
 const REST: Duration = Duration::from_millis(1);
 /// Dirty bytes that a sync of the log may have to wait for.
 const SYNC_BYTES: u64 = 8 << 20;
@@ -66,7 +66,7 @@ struct Stock {
     taken: Option<String>,
     /// Bytes that somebody waits for; 0 when nobody does.
     need: u64,
-    /// How many wait for all spares.
+    /// How many wait for spares, before anything is written.
     waiting: usize,
     /// Bytes for which the disk had no room, and when to try again.
     full: Option<(u64, Instant)>,
@@ -236,16 +236,16 @@ impl Spares {
         }
     }
 
-    /// Waits until all spares that are wanted are there.
+    /// Waits until so many spares are there, or all that are wanted.
     ///
     /// # Errors
     /// As [`Self::wait`].
-    pub fn wait_all(&self, state: &State) -> Result<()> {
+    pub fn wait_for(&self, spares: usize, state: &State) -> Result<()> {
         self.start();
         let mut stock = self.stock();
         stock.waiting += 1;
         let outcome = loop {
-            if stock.ready.len() >= self.wanted {
+            if stock.ready.len() >= self.wanted.min(spares) {
                 break Ok(());
             }
             if let Err(error) = state.check() {

@@ -172,11 +172,12 @@ impl State {
             }
             // sync: log-durable. Release; pairs with the Acquire in `durable`.
             self.durable.store(sequence, Ordering::Release);
+            // Whoever has waited may look at the log as those who follow it do.
+            self.tail.set_durable(sequence);
             if waiting.sleepers > 0 {
                 self.moved.notify_all();
             }
         }
-        self.tail.set_durable(sequence);
         self.tell();
     }
 

@@ -28,6 +28,8 @@ use std::time::Duration;
 /// Bytes of the first segment of a log: it is made while the caller waits, and the next ones are not.
 const FIRST_SEGMENT_BYTES: u64 = 1 << 20;
 const _: () = assert!(FIRST_SEGMENT_BYTES < SEGMENT_BYTES);
+/// Bytes of frames that need no memory when they come for the first time.
+const BATCH_ROOM: usize = 64 << 10;
 
 /// The one writer of a log; clones are the same one. What it writes, `LogReader` reads.
 ///
@@ -118,7 +120,7 @@ impl Log {
             first_sequence: AtomicU64::new(end.first_sequence),
             sync: Mutex::new(()),
             queue: Mutex::new(Queue {
-                batch: Batch::default(),
+                batch: Batch::with_room(BATCH_ROOM),
                 next_sequence: last + 1,
                 free: end.segment.bytes.saturating_sub(end.offset),
                 timestamp_max: end.newest_ns,
@@ -129,7 +131,7 @@ impl Log {
                 file: end.file,
                 index,
                 offset: end.offset,
-                batch: Batch::default(),
+                batch: Batch::with_room(BATCH_ROOM),
                 origin: options.origin,
                 newest_origin: recovered.newest_origin,
                 newest: (last, end.newest_ns),
@@ -334,8 +336,16 @@ impl Log {
     /// # Errors
     /// DISK_FULL, CLOSED, FORKED, IO.
     pub fn prepare(&self) -> Result<()> {
+        self.prepare_some(u32::MAX)
+    }
+
+    /// The same for so many of them; the others are made when there is time.
+    ///
+    /// # Errors
+    /// As [`Self::prepare`].
+    pub fn prepare_some(&self, spares: u32) -> Result<()> {
         self.0.appender.state.check()?;
-        self.0.appender.spares.wait_all(&self.0.appender.state)
+        self.0.appender.spares.wait_for(spares as usize, &self.0.appender.state)
     }
 
     /// Removes the oldest segments all of whose records are below `below` and, unless `is_forced`, below the positions

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub const COMMANDS: usize = 256;
 
 /// Segments of each log that are made ahead: with one of them ready the next is made so slowly that nobody notices.
-const SPARES: u32 = 2;
+const SPARES: u32 = 3;
 
 /// The matcher's ends of the streams.
 pub struct Streams {
@@ -84,11 +84,13 @@ impl Streams {
         Ok(streams)
     }
 
-    /// Has the next segments of each log made, which takes a second or two the first time: a command would wait for them.
+    /// Has the next segments of each log made, for a command would wait for them: a new exchange, which takes seconds to
+    /// begin, has all of them, and one that is awaited goes on with the first.
     fn prepare(&self) -> Result<()> {
         let logs = [self.orders.log(), self.reports.log(), self.market.log()];
+        let spares = if self.orders.log().recovered().last_sequence == 0 { SPARES } else { 1 };
         let prepared: Vec<_> = std::thread::scope(|scope| {
-            let threads = logs.map(|log| scope.spawn(|| log.prepare()));
+            let threads = logs.map(|log| scope.spawn(move || log.prepare_some(spares)));
             threads.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
         });
         for outcome in prepared {

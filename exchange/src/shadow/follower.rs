@@ -27,8 +27,8 @@ use tailrace_core::error::{Code, Error, Result};
 use tailrace_core::log::{LogReader, ReadOptions};
 use tailrace_core::start::From;
 
-/// Records between two looks at what others want.
-const BATCH: usize = 512;
+/// Records between two looks at what others want, the matcher's processor among it: some 40 us.
+const BATCH: usize = 64;
 /// Sleep when there is nothing new.
 const NAP: Duration = Duration::from_millis(10);
 /// How long an image may wait for the records that were there when it was asked for.
