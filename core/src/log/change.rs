@@ -59,7 +59,7 @@ impl Appender {
                 Room::IsThere => return Ok(()),
                 Room::IsBegun => {
                     // At once, so that it is settled long before the next one is begun.
-                    self.state.ask();
+                    self.state.ask_quietly(self.options.is_lazy);
                     return Ok(());
                 }
                 Room::WaitForSpare => self.spares.wait(bytes, &self.state)?,

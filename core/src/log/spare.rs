@@ -202,14 +202,14 @@ impl Spares {
         stock.need = 0;
         let spare = stock.ready.pop_front();
         stock.taken = spare.as_ref().map(|spare| spare.name.clone());
-        drop(stock);
-        self.changed.notify_all();
         spare
     }
 
-    /// The one that was taken has another name now.
+    /// The one that was taken has another name now, and the next one may be made: not before, for the thread that takes
+    /// one has no time to wake another, and the disk has the full segment to sync.
     pub fn forget(&self) {
         self.stock().taken = None;
+        self.changed.notify_all();
     }
 
     /// Waits until there is a spare of so many bytes.
@@ -439,6 +439,10 @@ impl Spares {
 
     fn spare(&self, name: String, file: Arc<dyn LogFile>, bytes: u64) -> Spare {
         let mapped = mapped(&*self.storage, self.is_mapped, &name, bytes);
+        if let Some(mapped) = &mapped {
+            // The zeros that are there: the first page is in the page table when a header is stored.
+            mapped.store(&[0; 8], 0);
+        }
         Spare { name, file, mapped, bytes }
     }
 

@@ -279,6 +279,15 @@ impl State {
         }
     }
 
+    /// The same; if `is_quiet`, the thread is not woken and sees it when it looks next, within 10 ms of a write.
+    pub fn ask_quietly(&self, is_quiet: bool) {
+        if is_quiet {
+            self.waiting().has_work = true;
+        } else {
+            self.ask();
+        }
+    }
+
     /// Ends the waiting of everybody.
     pub fn end(&self) {
         self.waiting().is_ending = true;
