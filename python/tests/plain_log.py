@@ -39,12 +39,8 @@ def segments(directory: Path) -> Iterator[Path]:
 
 def records(directory: Path) -> Iterator[Record]:
     """Every record of a log whose writer has gone."""
-<<<<<<< HEAD
-    log_id, expected = b"", 0
-=======
     log_id: bytes | None = None
     expected = 0
->>>>>>> 1cfdd01 (Say the type of a log's id before there is one)
     for segment in segments(directory):
         said = header(segment)
         if segment.suffix == ".tmp" and said != (expected, log_id):

@@ -65,7 +65,7 @@ impl Stage {
             "streams": { "orders": orders, "reports": reports, "market": market },
             "gateway": { "listen": "127.0.0.1:0" },
             "publisher": { "feed": ["127.0.0.1:1"], "requests": "127.0.0.1:0" },
-            "snapshot": { "listen": "127.0.0.1:0", "every_commands": 10_000 },
+            "snapshot": { "listen": "127.0.0.1:0", "every_commands": 10_000, "priority": "nice" },
             "users": [],
         });
         let file = directory.path().join("exchange.json");
