@@ -12,6 +12,9 @@
 //! asked for one of its records settles it first. At most one is there at a time: a writer that fills a whole segment
 //! before the one before it is settled waits, and settles it itself if nobody does.
 //!
+//! A full disk may have no room for the name (a directory grows, too). What is on the disk is durable all the same: nothing
+//! is missing before it, so it belongs to the log. Each sync tries again, and the next segment waits for it.
+//!
 //! *writing* and *queue* are held while a segment is begun, *sync* while it is settled. The index gets its file when the
 //! segment has its name; its entries are kept until then. What the full segment held open goes with the settling, too:
 //! 100 MB are unmapped in no microsecond.
@@ -65,11 +68,11 @@ impl Appender {
                 Room::WaitForSpare => self.spares.wait(bytes, &self.state)?,
                 Room::Settle => {
                     let _sync = self.held(&self.sync);
-                    self.settle_begun()?;
+                    self.settle_begun(bytes)?;
                 }
                 Room::MakeLonger => {
                     let _sync = self.held(&self.sync);
-                    self.settle_begun()?;
+                    self.settle_begun(bytes)?;
                     if self.make_longer(frame_bytes, bytes)? {
                         return Ok(());
                     }
@@ -148,15 +151,18 @@ impl Appender {
         Ok(())
     }
 
-    /// Settles the segment that is begun, if one is. The caller holds *sync*.
-    fn settle_begun(&self) -> Result<()> {
+    /// Settles the segment that is begun, if one is, so that there may be one of `bytes`. The caller holds *sync*.
+    fn settle_begun(&self, bytes: u64) -> Result<()> {
         let _guard = Guard::new(&self.state);
         let (begun, file, sequence) = {
             let writing = self.held(&self.writing);
             (writing.begun.clone(), writing.file.clone(), self.state.written())
         };
         self.state.check_poison(OUTCOME_UNKNOWN)?;
-        begun.map_or(Ok(()), |begun| self.settle(&begun, &*file, sequence))
+        let Some(begun) = begun else { return Ok(()) };
+        self.settle(&begun, &*file, sequence)?;
+        let is_unnamed = self.held(&self.writing).begun.as_ref().is_some_and(|still| Arc::ptr_eq(still, &begun));
+        if is_unnamed { self.spares.set_full(bytes, &self.state) } else { Ok(()) }
     }
 
     /// The second half: `file` is the begun segment, and everything up to `sequence` was written to it or before it. The
@@ -168,11 +174,16 @@ impl Appender {
         self.state.check_poison(OUTCOME_UNKNOWN)?;
         file.sync_data().map_err(|cause| self.fatal("syncing the header of a segment", &cause))?;
         self.state.check_poison(OUTCOME_UNKNOWN)?;
-        let renamed = self.storage.rename(&begun.name, &name_of(begun.first_sequence));
-        renamed.map_err(|cause| self.fatal("naming a segment", &cause))?;
+        let is_named = match self.storage.rename(&begun.name, &name_of(begun.first_sequence)) {
+            Err(cause) if is_disk_full(&cause) => false,
+            renamed => renamed.map(|()| true).map_err(|cause| self.fatal("naming a segment", &cause))?,
+        };
         self.storage.sync_names().map_err(|cause| self.fatal("syncing the name of a segment", &cause))?;
         self.state.set_durable(sequence);
         self.state.check_poison(OUTCOME_UNKNOWN)?;
+        if !is_named {
+            return Ok(());
+        }
         self.make_index(begun.first_sequence);
         self.held(&self.writing).begun = None;
         self.spares.forget();

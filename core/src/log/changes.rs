@@ -12,6 +12,7 @@ use super::storage::Storage;
 use super::testing::{Segment, directory, payload};
 use super::verify::{verify, verify_on};
 use super::writer::Log;
+use crate::error::Code;
 use crate::handout::Records;
 use crate::start::From;
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
@@ -122,6 +123,29 @@ fn a_record_longer_than_a_begun_segment_is_taken_when_that_is_settled() {
     assert_eq!(firsts(&storage), [1, 2]);
     log.close().expect("closed");
     assert_eq!(verify(directory.path(), None).expect("whole").last_sequence, 2);
+}
+
+/// A directory grows, too: what cannot get its name yet is durable under the one that it has.
+#[test]
+fn a_disk_without_room_for_a_name_is_waited_for() {
+    let (directory, storage) = directory();
+    let faults = Faults::new(storage.clone());
+    let log = Log::open_on(Arc::new(faults.clone()), &options(2)).expect("opened");
+    log.prepare().expect("spares");
+    let payload = [4; 40_000];
+    assert_eq!(log.append_durable(&[of(&payload)]).expect("the first segment"), 1);
+    faults.set_quota(0);
+    assert_eq!(log.append_durable(&[of(&payload)]).expect("begun, and on the disk"), 2);
+    assert_eq!((firsts(&storage), log.durable_sequence()), (vec![1], 2));
+    assert_eq!(verify_on(&*storage, None).expect("whole").last_sequence, 2);
+    let refused = log.append(&[of(&payload)]).expect_err("a third segment");
+    assert_eq!((refused.code(), log.state(), log.written_sequence()), (Code::DISK_FULL, Some(Code::DISK_FULL), 2));
+    faults.set_quota(u64::MAX);
+    until("it resumes", || log.append(&[of(&payload)]).is_ok_and(|last| last == 3));
+    assert!(log.wait_durable(3, Some(Duration::from_secs(20))).expect("no error"));
+    assert_eq!((firsts(&storage), log.state()), (vec![1, 2, 3], None));
+    log.close().expect("closed");
+    assert_eq!(verify(directory.path(), None).expect("whole").last_sequence, 3);
 }
 
 /// A segment that is begun and gets no record is settled all the same, by time or by closing.

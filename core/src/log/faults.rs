@@ -146,6 +146,10 @@ impl Storage for Faults {
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         self.step(Kind::Rename, &format!("{from} {to}"))?;
+        if self.used() > self.0.quota.load(Ordering::Relaxed) {
+            // A name may need room in its directory.
+            return Err(io::Error::from_raw_os_error(libc::ENOSPC));
+        }
         self.0.storage.rename(from, to)?;
         for name in self.0.names.lock().unwrap().iter() {
             let mut name = name.lock().unwrap();
