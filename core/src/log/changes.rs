@@ -5,11 +5,10 @@ use super::memory::Memory;
 use super::options::{LogOptions, SEGMENT_BYTES_MIN};
 use super::reader::{LogReader, ReadOptions};
 use super::readings::{DURABLE, OLDEST, messages, sequences};
-use super::record::Record;
 use super::segment;
 use super::stat::stat_on;
 use super::storage::Storage;
-use super::testing::{Segment, directory, payload};
+use super::testing::{Segment, directory, of, payload, until};
 use super::verify::{verify, verify_on};
 use super::writer::Log;
 use crate::error::Code;
@@ -21,18 +20,6 @@ use std::time::{Duration, Instant};
 
 fn options(spares: u32) -> LogOptions {
     LogOptions { segment_bytes: SEGMENT_BYTES_MIN, spares, ..LogOptions::default() }
-}
-
-fn of(payload: &[u8]) -> Record<'_> {
-    Record { payload, ..Record::default() }
-}
-
-fn until(what: &str, is_so: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "{what}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
 }
 
 fn firsts(storage: &Arc<dyn Storage>) -> Vec<u64> {

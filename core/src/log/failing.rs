@@ -3,31 +3,18 @@
 use super::LogOptions;
 use super::faults::{Fault, Faults, KINDS, Kind};
 use super::options::SEGMENT_BYTES_MIN;
-use super::record::Record;
-use super::testing::directory;
+use super::testing::{directory, of, until};
 use super::verify::verify;
 use super::writer::Log;
 use crate::error::{Code, OUTCOME_UNKNOWN};
 use crate::sync::Ordering;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn small() -> LogOptions {
     LogOptions { segment_bytes: SEGMENT_BYTES_MIN, ..LogOptions::default() }
-}
-
-fn of(payload: &[u8]) -> Record<'_> {
-    Record { payload, ..Record::default() }
-}
-
-fn until(what: &str, is_so: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < PATIENCE, "{what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
 }
 
 /// Appends over several segments until something fails or all of it is there; the last durable sequence.

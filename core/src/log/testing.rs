@@ -2,11 +2,30 @@
 
 use super::frame::{self, Commit, Header, Origin, frame_bytes};
 use super::layout::{FRAME_COMMIT, LOG_VERSION, SEGMENT_HEADER_BYTES, SEGMENT_MAGIC};
+use super::record::Record;
 use super::storage::{Disk, Storage};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// The id of every log that tests write.
 pub(crate) const LOG_ID: [u8; 16] = *b"a log for tests!";
+
+/// How long a test waits for what must come.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A record with this payload.
+pub(crate) fn of(payload: &[u8]) -> Record<'_> {
+    Record { payload, ..Record::default() }
+}
+
+/// Waits until it is so.
+pub(crate) fn until(what: &str, is_so: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < PATIENCE, "{what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
 
 /// A directory that goes with the test, and the storage over it.
 pub(crate) fn directory() -> (tempfile::TempDir, Arc<dyn Storage>) {

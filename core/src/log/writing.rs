@@ -6,7 +6,7 @@ use super::layout::{APPEND_MAX, COMMIT_FRAME_BYTES, FRAME_COMMIT};
 use super::options::{LogOptions, SEGMENT_BYTES_MIN};
 use super::record::Record;
 use super::segment;
-use super::testing::directory;
+use super::testing::{directory, of, until};
 use super::verify::verify;
 use super::writer::Log;
 use crate::error::Code;
@@ -16,18 +16,6 @@ use std::time::{Duration, Instant};
 
 fn small() -> LogOptions {
     LogOptions { segment_bytes: SEGMENT_BYTES_MIN, ..LogOptions::default() }
-}
-
-fn of(payload: &[u8]) -> Record<'_> {
-    Record { payload, ..Record::default() }
-}
-
-fn until(what: &str, is_so: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "{what}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
 }
 
 #[test]
